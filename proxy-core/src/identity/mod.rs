@@ -1,0 +1,11 @@
+//! SPIFFE names, workload certificates, who issues them, when to refresh them.
+
+mod authority;
+mod cert;
+pub mod schedule;
+mod spiffe;
+pub mod store;
+
+pub use authority::{AuthorityError, CertificateAuthority, SignedChain, SigningRequest};
+pub use cert::WorkloadCertificate;
+pub use spiffe::{Identity, ParseIdentityError};

@@ -1,0 +1,1 @@
+//! When a certificate is refreshed and how failures back off. Pure.

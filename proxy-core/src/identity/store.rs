@@ -1,0 +1,1 @@
+//! The certificates a proxy holds; at most one fetch an identity.

@@ -1,0 +1,27 @@
+//! The data paths of an ambient mesh and their pure decisions, generic over [`Host`].
+//!
+//! This file is the map. Each folder imports only folders above it:
+//!
+//! - [`host`]: the one door to time, randomness, sockets and tasks.
+//! - [`net`]: addresses, the byte pump, drain signals.
+//! - [`identity`]: SPIFFE names, workload certificates, when to refresh them.
+//! - [`policy`]: layer-4 authorization as plain functions over data.
+//! - [`state`]: the workload, service and policy records a proxy was told, and resolution over them.
+//! - [`telemetry`]: the one event type and the closed set of [`telemetry::Reason`]s; log and metrics derive from it.
+//! - [`tls`]: the only choice of key exchange, signature, random source and peer verification.
+//! - [`hbone`]: HTTP/2 CONNECT over mutual TLS, and the pool of such tunnels.
+//! - [`ztunnel`]: the layer-4 node proxy.
+//!
+//! This crate knows nothing of simulation.
+
+pub mod hbone;
+pub mod host;
+pub mod identity;
+pub mod net;
+pub mod policy;
+pub mod state;
+pub mod telemetry;
+pub mod tls;
+pub mod ztunnel;
+
+pub use host::Host;

@@ -1,0 +1,1 @@
+//! The byte pump between two streams.

@@ -1,0 +1,1 @@
+//! Drain signals and deadlines.

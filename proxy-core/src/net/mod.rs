@@ -1,0 +1,4 @@
+//! Addresses, the byte pump, drain signals.
+
+pub mod copy;
+pub mod drain;

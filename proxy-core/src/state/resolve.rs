@@ -1,0 +1,1 @@
+//! A destination to an upstream.
