@@ -7,7 +7,7 @@ mod list;
 mod map;
 mod pick;
 mod policy_index;
-pub mod resolve;
+mod resolve;
 mod service;
 mod service_index;
 mod shared;
@@ -18,6 +18,8 @@ mod workload_index;
 
 pub use handle::{LocalWorkload, StateHandle};
 pub use index::{AddressOwner, Snapshot};
+pub use pick::Purpose;
+pub use resolve::{Resolution, Upstream, UpstreamAddress};
 pub use service::{
     CidrVip, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, RoutingScope, Service, ServicePort,
     Visibility, WeightedWaypoint,
