@@ -1,7 +1,10 @@
 //! The layer-4 node proxy.
 
 pub mod admit;
+mod authority;
 pub mod plan;
+
+pub use authority::Authority;
 
 /// Ports of the proxy itself inside a pod: nothing may be carried to them.
 pub const ILLEGAL_PORTS: [u16; 3] = [15001, 15006, 15008];
