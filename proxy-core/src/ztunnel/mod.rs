@@ -8,6 +8,7 @@
 
 pub mod admit;
 mod application;
+mod authority;
 mod config;
 mod connections;
 mod error;
@@ -26,6 +27,7 @@ mod record;
 mod stream;
 mod transport;
 
+<<<<<<< HEAD
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -49,6 +51,12 @@ use instance::{Instance, Shared};
 pub const OUTBOUND_PORT: u16 = 15001;
 /// Where captured inbound connections arrive that are not HBONE.
 pub const INBOUND_PORT: u16 = 15006;
+=======
+pub use authority::Authority;
+
+/// Ports of the proxy itself inside a pod: nothing may be carried to them.
+pub const ILLEGAL_PORTS: [u16; 3] = [15001, 15006, 15008];
+>>>>>>> decisions
 /// Where a workload's node proxy takes HBONE.
 pub const HBONE_PORT: u16 = 15008;
 /// Ports of the proxy itself inside a pod: nothing may be carried to them.
