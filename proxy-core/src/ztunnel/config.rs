@@ -18,8 +18,7 @@ pub struct ZtunnelConfig {
     pub ipv6: bool,
     /// How long a connection waits for its local workload to become known. Default 5 s.
     pub workload_wait: Duration,
-    /// How long an inbound connection waits for a policy its workload names and the proxy has not received, and how
-    /// long an admitted one is kept while such a policy is missing. Default 5 s.
+    /// How long an inbound connection waits for a policy that applies to it and has not been received. Default 5 s.
     pub policy_wait: Duration,
     /// Time for a TCP connect, to applications and beyond the mesh. Default 10 s.
     pub connect_timeout: Duration,

@@ -10,14 +10,12 @@ mod tests;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::error::Failure;
 use super::record::Record;
 use crate::host::Instant;
-use crate::policy::Verdict;
 use crate::state::{Snapshot, Workload};
 use crate::telemetry::{ConnectionId, ConnectionInfo, Reason};
 
@@ -73,15 +71,6 @@ pub(super) struct Change {
     pub(super) workload: bool,
 }
 
-/// What came of judging the table again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rechecked {
-    /// Connections cut.
-    pub(super) cut: usize,
-    /// When to judge again: the earliest end of patience with a policy that is missing.
-    pub(super) again_at: Option<Instant>,
-}
-
 impl Connections {
     /// Enters a connection. Must come before policy is asked about it.
     pub(super) fn track(&self, record: Record) -> Tracked {
@@ -110,41 +99,30 @@ impl Connections {
     }
 
     /// Judges every inbound connection by `snapshot` and the workload's record in it, and cuts what is now refused.
-    ///
-    /// A connection whose workload names a policy that has not been received is kept for `patience`: the two halves of
-    /// one change may come in two pushes.
+    /// Returns how many were cut.
     pub(super) fn recheck(
         &self,
         snapshot: &Snapshot,
         workload: Option<&Arc<Workload>>,
         change: Change,
-        patience: Duration,
         now: Instant,
-    ) -> Rechecked {
-        let mut outcome = Rechecked::default();
+    ) -> usize {
+        let mut cut = 0;
         for record in self.inbound() {
             let Some(connection) = &record.judged else { continue };
             if record.is_cut() {
                 continue;
             }
             let Some(workload) = workload else {
-                outcome.cut += 1;
+                cut += 1;
                 record.cut(Failure::new(Reason::WorkloadRemoved, "connection closed: the workload is no longer known"));
                 continue;
             };
             let decision = snapshot.authorize(workload, connection);
             if decision.verdict.is_allowed() {
-                record.set_undecided_since(None);
                 continue;
             }
-            if let Verdict::PolicyUnknown(_) = decision.verdict {
-                let limit = record.set_undecided_since(Some(now)).unwrap_or(now) + patience;
-                if now < limit {
-                    outcome.again_at = Some(outcome.again_at.map_or(limit, |earlier| earlier.min(limit)));
-                    continue;
-                }
-            }
-            outcome.cut += 1;
+            cut += 1;
             let by_policy = change.policies && !refused_for_its_workload_alone(snapshot, &record, change);
             let (reason, what) =
                 if by_policy { (Reason::PolicyChanged, "policy") } else { (Reason::WorkloadChanged, "workload") };
@@ -152,7 +130,7 @@ impl Connections {
             record.tell_judged(now, decision);
             record.cut(Failure::new(reason, format!("connection closed due to {what} change ({detail})")));
         }
-        outcome
+        cut
     }
 
     fn inbound(&self) -> Vec<Arc<Record>> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -47,8 +47,7 @@ pub(super) struct Shared<H, C> {
 
 impl<H: Host, C: CertificateAuthority> Shared<H, C> {
     pub(super) fn new(host: H, config: ZtunnelConfig, authority: C, sink: Arc<dyn Sink>) -> Self {
-        let certificates =
-            CertificateStore::new(host.clone(), authority, config.certificates.clone(), sink.clone());
+        let certificates = CertificateStore::new(host.clone(), authority, config.certificates.clone(), sink.clone());
         let rng = Mutex::new(host.rng("ztunnel"));
         let state = StateHandle::new();
         Shared { host, config, state, certificates, sink, rng, next_connection: AtomicU64::new(1) }
@@ -70,8 +69,6 @@ pub(super) struct Instance<H, C> {
     pub(super) acceptor: Acceptor<H>,
     pub(super) connections: Connections,
     pub(super) drain: DrainTrigger,
-    /// Whether a task waits to judge connections again for which a policy is missing.
-    judging_later: AtomicBool,
 }
 
 impl<H: Host, C: CertificateAuthority> Instance<H, C> {
@@ -102,7 +99,6 @@ impl<H: Host, C: CertificateAuthority> Instance<H, C> {
             acceptor: Acceptor::new(host.clone(), shared.config.acceptor.clone(), shared.sink.clone()),
             connections: Connections::default(),
             drain: trigger,
-            judging_later: AtomicBool::new(false),
             shared,
             info,
             host,
@@ -175,33 +171,14 @@ impl<H: Host, C: CertificateAuthority> Instance<H, C> {
     }
 
     /// Judges live connections again after an update.
-    pub(super) fn recheck(self: &Arc<Self>, before: &Snapshot, policies_changed: bool) {
+    pub(super) fn recheck(&self, before: &Snapshot, policies_changed: bool) {
         let snapshot = self.shared.state.snapshot();
         let workload = snapshot.local_workload(&self.local);
         let workload_changed = before.local_workload(&self.local) != workload;
         if policies_changed || workload_changed {
-            self.judge_again(&snapshot, Change { policies: policies_changed, workload: workload_changed });
+            let change = Change { policies: policies_changed, workload: workload_changed };
+            self.connections.recheck(&snapshot, workload, change, self.host.now());
         }
-    }
-
-    fn judge_again(self: &Arc<Self>, snapshot: &Snapshot, change: Change) {
-        let workload = snapshot.local_workload(&self.local);
-        let patience = self.config().policy_wait;
-        let outcome = self.connections.recheck(snapshot, workload, change, patience, self.host.now());
-        let Some(again_at) = outcome.again_at else { return };
-        if self.judging_later.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        // Weak: an instance that goes has cut its connections itself.
-        let instance = Arc::downgrade(self);
-        let sleep = self.host.sleep_until(again_at);
-        self.host.spawn("policy patience", async move {
-            sleep.await;
-            let Some(instance) = instance.upgrade() else { return };
-            instance.judging_later.store(false, Ordering::Relaxed);
-            let snapshot = instance.shared.state.snapshot();
-            instance.judge_again(&snapshot, change);
-        });
     }
 
     /// Ends everything at once. `reason` is what the connections' events say.

@@ -27,13 +27,13 @@ mod record;
 mod stream;
 mod transport;
 
-<<<<<<< HEAD
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+pub use authority::Authority;
 pub use config::ZtunnelConfig;
 pub use connections::LiveConnection;
 pub use instance::WorkloadInfo;
@@ -51,12 +51,6 @@ use instance::{Instance, Shared};
 pub const OUTBOUND_PORT: u16 = 15001;
 /// Where captured inbound connections arrive that are not HBONE.
 pub const INBOUND_PORT: u16 = 15006;
-=======
-pub use authority::Authority;
-
-/// Ports of the proxy itself inside a pod: nothing may be carried to them.
-pub const ILLEGAL_PORTS: [u16; 3] = [15001, 15006, 15008];
->>>>>>> decisions
 /// Where a workload's node proxy takes HBONE.
 pub const HBONE_PORT: u16 = 15008;
 /// Ports of the proxy itself inside a pod: nothing may be carried to them.
@@ -92,13 +86,7 @@ impl<H, C> Instances<H, C> {
 impl<H: Host, C: CertificateAuthority> Ztunnel<H, C> {
     /// Starts following `source`. `host` is the proxy's process in its own namespace; certificates come from
     /// `authority`; everything there is to tell goes to `sink`.
-    pub fn start(
-        host: H,
-        config: ZtunnelConfig,
-        source: impl ConfigSource,
-        authority: C,
-        sink: Arc<dyn Sink>,
-    ) -> Self {
+    pub fn start(host: H, config: ZtunnelConfig, source: impl ConfigSource, authority: C, sink: Arc<dyn Sink>) -> Self {
         let shared = Arc::new(Shared::new(host, config, authority, sink));
         let (drain, stop) = drain::channel();
         let instances = Arc::new(Instances { shared: shared.clone(), by_uid: Mutex::default(), drain });

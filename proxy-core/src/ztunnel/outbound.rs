@@ -25,13 +25,8 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
 ) {
     let Accepted { stream, peer, original_dst } = accepted;
     stream.set_keepalive(instance.config().keepalive);
-    let mut refused = Refused {
-        reporter: Reporter::Source,
-        source: peer,
-        destination: original_dst,
-        trace: None,
-        workload: None,
-    };
+    let mut refused =
+        Refused { reporter: Reporter::Source, source: peer, destination: original_dst, trace: None, workload: None };
     if original_dst.ip().is_loopback() && ILLEGAL_PORTS.contains(&original_dst.port()) {
         return instance.tell_refused(refused, Failure::self_call());
     }

@@ -61,8 +61,7 @@ mod tests {
     #[test]
     fn a_v4_header_carries_addresses_ports_and_the_identity() {
         let identity = Identity::new("cluster.local", "a", "client");
-        let header =
-            proxy_header("10.0.0.1:41000".parse().unwrap(), "10.10.0.1:80".parse().unwrap(), Some(&identity));
+        let header = proxy_header("10.0.0.1:41000".parse().unwrap(), "10.10.0.1:80".parse().unwrap(), Some(&identity));
         let text = b"spiffe://cluster.local/ns/a/sa/client";
         let mut expected = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
         expected.extend_from_slice(&(12 + 3 + text.len() as u16).to_be_bytes());

@@ -27,8 +27,6 @@ pub(super) struct Record {
     told_to_client: AtomicU64,
     told_to_server: AtomicU64,
     cut: Mutex<Cut>,
-    /// Since when a policy that applies to it is missing.
-    undecided_since: Mutex<Option<Instant>>,
     sink: Arc<dyn Sink>,
 }
 
@@ -53,7 +51,6 @@ impl Record {
             told_to_client: AtomicU64::new(0),
             told_to_server: AtomicU64::new(0),
             cut: Mutex::default(),
-            undecided_since: Mutex::default(),
             sink,
         }
     }
@@ -85,13 +82,6 @@ impl Record {
 
     pub(super) fn is_cut(&self) -> bool {
         self.cut.lock().failure.is_some()
-    }
-
-    /// Notes that a policy that applies is missing, or no longer is; gives since when. The first note stands.
-    pub(super) fn set_undecided_since(&self, now: Option<Instant>) -> Option<Instant> {
-        let mut since = self.undecided_since.lock();
-        *since = if now.is_some() { since.or(now) } else { None };
-        *since
     }
 
     /// Completes when the connection has to end. One waiter at a time: the task that carries it.

@@ -143,9 +143,9 @@ async fn carry<H: Host, C: CertificateAuthority>(
             return Err(failure);
         }
     };
-    let header = admission.proxy_header.map(|destination| {
-        proxy_header(incoming.peer(), destination, record.info.source_identity.as_ref())
-    });
+    let header = admission
+        .proxy_header
+        .map(|destination| proxy_header(incoming.peer(), destination, record.info.source_identity.as_ref()));
     let baggage = instance.config().response_baggage.then(|| baggage_of(workload));
     let mut tunnel = incoming.accept(baggage.as_ref())?;
     let copied = {
