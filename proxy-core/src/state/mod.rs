@@ -1,6 +1,8 @@
 //! What a proxy was told: workloads, services and policies, and resolution over them. Pure but for `handle`.
 
 mod apply;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod handle;
 mod index;
 mod list;

@@ -306,3 +306,6 @@ fn sample_waypoint<'a>(service: &'a Service, rng: &mut Rng) -> Option<&'a Gatewa
     let sampled = rng.weighted(weights).and_then(|index| service.weighted_waypoints.get(index));
     sampled.map(|waypoint| &waypoint.destination).or(service.waypoint.as_ref())
 }
+
+#[cfg(test)]
+mod tests;
