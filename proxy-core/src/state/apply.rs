@@ -94,3 +94,6 @@ fn check_policy(policy: &Authorization) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
