@@ -96,4 +96,6 @@ fn check_policy(policy: &Authorization) -> Result<(), String> {
 }
 
 #[cfg(test)]
+mod convergence;
+#[cfg(test)]
 mod tests;

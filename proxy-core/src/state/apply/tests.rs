@@ -121,7 +121,8 @@ fn policy_of_another_scope_is_taken_out_of_the_old_one() {
     let connection =
         crate::policy::Connection { identity: None, source: at("10.0.0.1:1"), destination: at("10.0.0.2:80") };
     let elsewhere = Workload { namespace: "other".into(), ..pod("a", "10.0.0.2") };
-    let denies = |snapshot: &Snapshot, workload: &Workload| !snapshot.authorize(workload, &connection).verdict.is_allowed();
+    let denies =
+        |snapshot: &Snapshot, workload: &Workload| !snapshot.authorize(workload, &connection).verdict.is_allowed();
     assert!(denies(&base, &elsewhere));
     for (scope, own) in [(Scope::Namespace, true), (Scope::WorkloadSelector, false)] {
         let (next, applied) = Snapshot::apply(&base, &upsert([], [], [policy("p", scope, Action::Deny, &[])]));
