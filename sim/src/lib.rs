@@ -2,6 +2,8 @@
 //!
 //! This file is the map. Each folder imports `proxy-core` and folders listed before it:
 //!
+//! - [`wire`]: what travels: segments, packets, payloads.
 //! - [`record`]: what a run leaves behind; plain data.
 
 pub mod record;
+pub mod wire;
