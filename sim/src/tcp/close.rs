@@ -54,7 +54,7 @@ impl Tcb {
         }
         self.orphaned = true;
         if self.state == State::SynSent || self.receive_buffer.len() > 0 {
-            self.abort(now, out);
+            self.abort(out);
             return;
         }
         self.shutdown_write(now, out);
@@ -64,11 +64,11 @@ impl Tcb {
     }
 
     /// Gives up at once: a RST tells the peer, and bytes in either direction are lost.
-    pub fn abort(&mut self, now: Instant, out: &mut Output) {
+    pub fn abort(&mut self, out: &mut Output) {
         match self.state {
             State::Closed => return,
             State::SynSent | State::TimeWait => {}
-            _ => self.emit(now, self.send_next, Flags::RST.with(Flags::ACK), Payload::EMPTY, out),
+            _ => self.emit(self.send_next, Flags::RST.with(Flags::ACK), Payload::EMPTY, out),
         }
         self.receive_buffer.clear();
         self.close_with(CloseReason::Aborted, out);

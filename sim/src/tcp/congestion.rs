@@ -118,8 +118,7 @@ impl Congestion {
             } else if progress > 0 {
                 // A partial acknowledgement: the packet after it is lost as well (RFC 6582 §3.2 step 3).
                 self.duplicates = self.duplicates.saturating_sub((progress / mss).min(u32::from(u16::MAX)) as u16);
-                self.resend_next = unacknowledged;
-                self.lost_below = unacknowledged.plus(mss).min(self.recovery_point);
+                self.lost_below = self.lost_below.max(unacknowledged.plus(mss)).min(self.recovery_point);
             }
         }
     }

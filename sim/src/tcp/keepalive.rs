@@ -52,12 +52,12 @@ impl Tcb {
     pub(super) fn on_keepalive(&mut self, now: Instant, out: &mut Output) {
         let Some(keepalive) = &mut self.keepalive else { return };
         if keepalive.sent >= keepalive.settings.probes {
-            self.emit(now, self.send_next, Flags::RST.with(Flags::ACK), Payload::EMPTY, out);
+            self.emit(self.send_next, Flags::RST.with(Flags::ACK), Payload::EMPTY, out);
             self.close_with(CloseReason::TimedOut, out);
             return;
         }
         keepalive.sent += 1;
         keepalive.sent_at = now;
-        self.send_probe(now, out);
+        self.send_probe(out);
     }
 }

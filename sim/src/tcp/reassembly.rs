@@ -65,6 +65,14 @@ impl Reassembly {
         Some(payload)
     }
 
+    /// Drops what lies at or after `end`: the stream ends there.
+    pub(super) fn cut(&mut self, end: Seq) {
+        self.chunks.retain_mut(|(start, payload)| {
+            payload.truncate(end.saturating_since(*start) as usize);
+            !payload.is_empty()
+        });
+    }
+
     /// Up to three blocks: the one that grew last, then those after it, going round.
     pub(super) fn blocks(&self) -> SackBlocks {
         let mut blocks = SackBlocks::default();

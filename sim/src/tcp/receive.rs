@@ -46,6 +46,9 @@ impl Tcb {
         } else if fin && !end.before(self.receive_next) && !end.after(self.receive_edge) {
             self.fin_seen = true;
             self.peer_fin = end;
+            if let Some(reassembly) = &mut self.reassembly {
+                reassembly.cut(end);
+            }
         }
         if end.after(limit) {
             payload.truncate(limit.saturating_since(seq) as usize);
@@ -60,7 +63,7 @@ impl Tcb {
         if !payload.is_empty() {
             if self.orphaned {
                 // Nobody will ever read this; Linux answers likewise.
-                self.abort(now, out);
+                self.abort(out);
                 return;
             }
             if seq == self.receive_next {
@@ -122,24 +125,24 @@ impl Tcb {
 
     /// Moves received bytes to `dest` until it is full or nothing is left; returns how many. Never blocks: 0 with room in
     /// `dest` means look at [`Tcb::read_state`].
-    pub fn read(&mut self, now: Instant, dest: &mut impl BufMut, out: &mut Output) -> usize {
+    pub fn read(&mut self, dest: &mut impl BufMut, out: &mut Output) -> usize {
         let count = self.receive_buffer.read(dest);
         if count > 0 {
-            self.update_window(now, out);
+            self.update_window(out);
         }
         count
     }
 
     /// Takes the next received chunk whole, sharing its bytes with the segment that brought it.
-    pub fn read_chunk(&mut self, now: Instant, out: &mut Output) -> Option<Payload> {
+    pub fn read_chunk(&mut self, out: &mut Output) -> Option<Payload> {
         let chunk = self.receive_buffer.pop()?;
-        self.update_window(now, out);
+        self.update_window(out);
         Some(chunk)
     }
 
     /// Tells the peer about room that reading made, when it matters: at most half the buffer is still promised and
     /// there is now twice as much. Large buffers are thus read with few updates.
-    fn update_window(&mut self, now: Instant, out: &mut Output) {
+    fn update_window(&mut self, out: &mut Output) {
         let promised = self.receive_edge.saturating_since(self.receive_next);
         let size = self.config.receive_buffer;
         if promised > size / 2 || !matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
@@ -148,7 +151,7 @@ impl Tcb {
         let free = size.saturating_sub(self.receive_buffer.len());
         let step = (size / 2).min(u32::from(self.mss)).max(1);
         if free >= promised.saturating_add(step) && free >= promised.saturating_mul(2) {
-            self.send_acknowledgement(now, out);
+            self.send_acknowledgement(out);
         }
     }
 

@@ -2,6 +2,9 @@
 
 use crate::wire::Seq;
 
+/// Most ranges remembered; an honest peer holds no more chunks than this.
+const RANGES_MAX: usize = 4096;
+
 /// Ranges the peer selectively acknowledged (RFC 2018): sorted, disjoint, not touching, all after the first
 /// unacknowledged byte. Allocates only while something is missing.
 #[derive(Debug, Default)]
@@ -33,7 +36,9 @@ impl Scoreboard {
             last += 1;
         }
         self.total += end.since(start);
-        if last == first {
+        if last == first && self.ranges.len() >= RANGES_MAX {
+            self.total -= end.since(start);
+        } else if last == first {
             self.ranges.insert(first, (start, end));
         } else {
             self.ranges[first] = (start, end);

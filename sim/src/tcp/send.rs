@@ -66,6 +66,9 @@ impl Tcb {
     /// Sends what may leave. With `force`, at least one lost packet leaves whatever the congestion window says.
     #[inline]
     pub(super) fn transmit(&mut self, now: Instant, force: bool, out: &mut Output) {
+        if self.state == State::Closed {
+            return;
+        }
         if self.congestion.phase != Phase::Open {
             self.resend_lost(now, force, out);
         }
@@ -117,7 +120,8 @@ impl Tcb {
         }
         self.resent_packets = self.resent_packets.saturating_add(length.div_ceil(u32::from(self.mss)).max(1));
         self.round_trip.cancel_sample();
-        self.emit(now, start, flags, payload, out);
+        self.last_sent = now;
+        self.emit(start, flags, payload, out);
         self.retransmit_at = now + self.round_trip.timeout(&self.config);
         length + u32::from(fin)
     }
@@ -178,7 +182,8 @@ impl Tcb {
             self.persisting = false;
             self.retransmit_at = now + self.round_trip.timeout(&self.config);
         }
-        self.emit(now, seq, flags, payload, out);
+        self.last_sent = now;
+        self.emit(seq, flags, payload, out);
     }
 
     /// How many new bytes may leave as one segment now.
@@ -213,12 +218,12 @@ impl Tcb {
             let payload = self.send_buffer.take(room);
             self.send_segment(now, payload.len() as u32, payload, out);
         } else {
-            self.send_probe(now, out);
+            self.send_probe(out);
         }
     }
 
     /// Sends a segment the peer must answer: it repeats a number already acknowledged.
-    pub(super) fn send_probe(&mut self, now: Instant, out: &mut Output) {
-        self.emit(now, self.send_unacknowledged.minus(1), Flags::ACK, Payload::EMPTY, out);
+    pub(super) fn send_probe(&mut self, out: &mut Output) {
+        self.emit(self.send_unacknowledged.minus(1), Flags::ACK, Payload::EMPTY, out);
     }
 }

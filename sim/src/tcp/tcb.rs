@@ -101,6 +101,7 @@ pub struct Tcb {
     /// waits at the end of a connection, which exclude each other.
     pub(super) retransmit_at: Instant,
     pub(super) acknowledge_at: Instant,
+    /// When data or a SYN last left.
     pub(super) last_sent: Instant,
     pub(super) last_received: Instant,
     /// When an answer out of the ordinary was last given (see `challenge`).
@@ -227,13 +228,13 @@ impl Tcb {
     pub(super) fn finish(&mut self, now: Instant, out: &mut Output) {
         self.transmit(now, false, out);
         if self.acknowledge_now && self.state != State::Closed {
-            self.send_acknowledgement(now, out);
+            self.send_acknowledgement(out);
         }
     }
 
     /// Sends a segment that carries no data and uses no sequence number.
-    pub(super) fn send_acknowledgement(&mut self, now: Instant, out: &mut Output) {
-        self.emit(now, self.send_next, Flags::ACK, Payload::EMPTY, out);
+    pub(super) fn send_acknowledgement(&mut self, out: &mut Output) {
+        self.emit(self.send_next, Flags::ACK, Payload::EMPTY, out);
     }
 
     /// Answers a segment that does not fit with what we have and expect. Segments that used no number are answered
@@ -243,13 +244,13 @@ impl Tcb {
             if !carried {
                 self.last_challenge = now.max(Instant::from_nanos(1));
             }
-            self.send_acknowledgement(now, out);
+            self.send_acknowledgement(out);
         }
     }
 
     /// Leaves a segment with our current acknowledgement, window and (if anything is out of order) blocks.
     #[inline]
-    pub(super) fn emit(&mut self, now: Instant, seq: Seq, flags: Flags, payload: Payload, out: &mut Output) {
+    pub(super) fn emit(&mut self, seq: Seq, flags: Flags, payload: Payload, out: &mut Output) {
         let window = self.offer_window();
         let mut options = Options::default();
         if let Some(reassembly) = &self.reassembly
@@ -261,7 +262,6 @@ impl Tcb {
         self.acknowledge_now = false;
         self.acknowledge_at = Instant::FAR_FUTURE;
         self.acknowledged = self.receive_next;
-        self.last_sent = now;
         out.segments.push(Segment {
             seq,
             ack: self.receive_next,

@@ -19,7 +19,7 @@ impl Tcb {
             self.on_retransmission_timer(now, out);
         }
         if self.state != State::Closed && self.acknowledge_at <= now {
-            self.send_acknowledgement(now, out);
+            self.send_acknowledgement(out);
         }
         if self.state != State::Closed && self.keepalive_at() <= now {
             self.on_keepalive(now, out);
