@@ -11,5 +11,5 @@ pub(crate) use index::FixedIndex;
 pub(crate) use index::fixed_hash;
 pub use link::{Distance, Latency, Link, LinkTable};
 pub(crate) use path::{Admission, Paths};
-pub use topology::{LinkEnd, NamespaceSpec, NodeSpec};
 pub(crate) use topology::Topology;
+pub use topology::{LinkEnd, NamespaceSpec, NodeSpec};

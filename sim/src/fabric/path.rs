@@ -81,7 +81,8 @@ impl Paths {
                     .overridden(LinkEnd::Node(crate::wire::NodeId(node)), LinkEnd::Node(crate::wire::NodeId(node)))
                     .unwrap_or(self.table.same_node),
                 Key::Nodes(from, to) => {
-                    let ends = [from, to].map(|node| topology.node(crate::wire::NodeId(node)).map(|node| node.namespace));
+                    let ends =
+                        [from, to].map(|node| topology.node(crate::wire::NodeId(node)).map(|node| node.namespace));
                     let [Some(from), Some(to)] = ends else { continue };
                     self.link_between(from, to, topology)
                 }
@@ -151,6 +152,12 @@ impl Paths {
         self.paths.push(state);
         self.index.insert(key, path);
         path
+    }
+
+    /// The path by which a node answers for addresses nobody has.
+    pub(crate) fn to_router(&mut self, from: NamespaceId, topology: &Topology) -> u32 {
+        let node = topology.node(topology.node_of(from)).map_or(from, |node| node.namespace);
+        self.between(node, from, topology)
     }
 
     /// The path's MTU.

@@ -29,10 +29,6 @@ pub(super) struct Route {
     pub(super) path: u32,
 }
 
-impl Route {
-    pub(super) const UNKNOWN: Route = Route { epoch: u32::MAX, to: None, path: 0 };
-}
-
 /// A TCP connection.
 pub(super) struct TcpSocket {
     pub(super) tcb: Tcb,
@@ -132,21 +128,6 @@ pub(super) struct Namespace {
 
 /// First ephemeral port, and how many there are: Linux's 32768 to 60999.
 pub(super) const EPHEMERAL: (u16, u16) = (32_768, 28_232);
-
-impl Namespace {
-    /// The next ephemeral port `free` accepts, searching on from the last one given.
-    pub(super) fn ephemeral(&mut self, mut free: impl FnMut(u16) -> bool) -> Option<u16> {
-        let (first, count) = EPHEMERAL;
-        for _ in 0..count {
-            self.last_port = (self.last_port + 1) % count;
-            let port = first + self.last_port;
-            if free(port) {
-                return Some(port);
-            }
-        }
-        None
-    }
-}
 
 /// How well a socket bound to `bound` fits a packet to `to`: higher is better, `None` not at all. An unspecified IPv6
 /// address takes IPv4 too.

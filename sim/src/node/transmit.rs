@@ -16,19 +16,19 @@ use crate::wire::{Body, DropReason, Flags, NamespaceId, Packet, Segment, SightKi
 impl World {
     /// Does what a call on a connection asked for: sends, wakes, keeps the timer, forgets the dead.
     pub(super) fn flush(&mut self, key: Key, output: &mut Output) {
+        let now = self.now;
         if !output.segments.is_empty() {
             self.send_segments(key, output);
         }
         let Some(socket) = self.sockets.get_mut(key) else { return };
         let changes = std::mem::take(&mut output.changes);
         if !changes.is_empty() {
-            if changes.has(Changes::READABLE)
+            if (changes.has(Changes::READABLE) || changes.has(Changes::CLOSED))
                 && let Some(waker) = socket.reader.take()
             {
                 self.wakes.push(waker);
             }
-            let writable = Changes(Changes::CONNECTED.0 | Changes::WRITABLE.0 | Changes::CLOSED.0);
-            if changes.has(writable)
+            if (changes.has(Changes::CONNECTED) || changes.has(Changes::WRITABLE) || changes.has(Changes::CLOSED))
                 && let Some(waker) = socket.writer.take()
             {
                 self.wakes.push(waker);
@@ -44,7 +44,7 @@ impl World {
         if let Some(deadline) = socket.tcb.next_deadline()
             && deadline < socket.armed
         {
-            let deadline = deadline.max(self.now);
+            let deadline = deadline.max(now);
             socket.armed_later = std::mem::replace(&mut socket.armed, deadline);
             self.queue.push(deadline, Event::Socket { slot: key.slot, generation: key.generation });
         }

@@ -83,6 +83,8 @@ pub(super) struct World {
     pub(super) tcp_config: TcpConfig,
     pub(super) taps: Vec<Arc<dyn Tap>>,
     pub(super) wakes: Vec<Waker>,
+    /// Wakers nobody needs any more, to be dropped where nothing is borrowed: a waker may own anything.
+    pub(super) discarded: Vec<Waker>,
     pub(super) output: Output,
     pub(super) counters: Counters,
     events_this_instant: u64,
@@ -116,6 +118,7 @@ impl World {
             tcp_config: TcpConfig::default(),
             taps: Vec::new(),
             wakes: Vec::new(),
+            discarded: Vec::new(),
             output: Output::default(),
             counters: Counters::default(),
             events_this_instant: 0,
