@@ -50,6 +50,9 @@ impl SendBuffer {
             if self.tail.len() + data.len() > GATHERED_MAX {
                 self.seal();
             }
+            if self.tail.is_empty() {
+                self.unseal_last();
+            }
             self.tail.extend_from_slice(data);
         } else {
             self.seal();
@@ -70,6 +73,15 @@ impl SendBuffer {
     fn seal(&mut self) {
         if !self.tail.is_empty() {
             self.chunks.push_back(Payload::copy_from(&std::mem::take(&mut self.tail)));
+        }
+    }
+
+    /// Makes the last chunk the tail if it is small and none of it was sent.
+    fn unseal_last(&mut self) {
+        let last = self.chunks.len().wrapping_sub(1);
+        let unsent = last > self.cursor.0 as usize || (last == self.cursor.0 as usize && self.cursor.1 == 0);
+        if unsent && let Some(chunk) = self.chunks.pop_back_if(|chunk| chunk.len() < GATHER_BELOW) {
+            self.tail.extend_from_slice(&chunk);
         }
     }
 
@@ -142,10 +154,12 @@ mod tests {
         buffer.push(b"first");
         buffer.push(b"second");
         buffer.push(b"third");
-        assert_eq!(&*buffer.take(100), b"first");
+        assert_eq!(&*buffer.take(5), b"first");
+        buffer.push(b"fourth");
         assert_eq!(&*buffer.take(100), b"secondthird");
+        assert_eq!(&*buffer.take(100), b"fourth");
         assert_eq!(buffer.unsent(), 0);
-        assert_eq!(&*buffer.get(3, 100), b"st");
+        assert_eq!(&*buffer.get(3, 100), b"stsecondthird");
         assert_eq!(&*buffer.get(7, 3), b"con");
     }
 
@@ -159,8 +173,7 @@ mod tests {
         assert_eq!(&*buffer.take(2), b"67");
         buffer.acknowledge(4);
         buffer.push(b"ab");
-        assert_eq!(&*buffer.take(10), b"89");
-        assert_eq!(&*buffer.take(10), b"ab");
+        assert_eq!(&*buffer.take(10), b"89ab");
         buffer.acknowledge(4);
         assert_eq!(buffer.len(), 0);
         buffer.push(b"x");
