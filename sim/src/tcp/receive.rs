@@ -97,11 +97,12 @@ impl Tcb {
         if self.acknowledge_now {
             return;
         }
-        // RFC 5681 §4.2: at least every second full packet, and never later than the delay.
+        // RFC 5681 §4.2: at least every second full packet, and never later than the delay. Like Linux, a full packet and
+        // anything beside it are enough.
         if self.quick_acknowledgements > 0 {
             self.quick_acknowledgements -= 1;
             self.acknowledge_now = true;
-        } else if self.receive_next.since(self.acknowledged) >= 2 * u32::from(self.mss) {
+        } else if self.receive_next.since(self.acknowledged) > u32::from(self.mss) {
             self.acknowledge_now = true;
         } else {
             self.acknowledge_at = self.acknowledge_at.min(now + self.config.delayed_acknowledgement);
