@@ -119,7 +119,7 @@ impl Tcb {
         let promised = self.receive_edge.saturating_since(self.receive_next);
         let step = (self.config.receive_buffer / 2).min(u32::from(self.mss)).max(1);
         let offer = promised + free.saturating_sub(promised) / step * step;
-        self.window_short = free <= self.config.receive_buffer / 2;
+        self.window_short = free < self.config.receive_buffer / 4 * 3;
         let window = (offer >> self.receive_scale).min(u32::from(u16::MAX));
         self.receive_edge = self.receive_edge.max(self.receive_next.plus(window << self.receive_scale));
         window as u16
@@ -142,8 +142,8 @@ impl Tcb {
         Some(chunk)
     }
 
-    /// Tells the peer about room that reading made, when it matters: the last offer was short for lack of room, and there
-    /// is now twice as much. Large buffers are thus read with few updates.
+    /// Tells the peer about room that reading made, when it matters: the last offer was short for lack of room, and it
+    /// can now be doubled or grow by a quarter of the buffer. Large buffers are thus read with few updates.
     fn update_window(&mut self, out: &mut Output) {
         let promised = self.receive_edge.saturating_since(self.receive_next);
         let size = self.config.receive_buffer;
@@ -152,7 +152,8 @@ impl Tcb {
         }
         let free = size.saturating_sub(self.receive_buffer.len());
         let step = (size / 2).min(u32::from(self.mss)).max(1);
-        if free >= promised.saturating_add(step) && free >= promised.saturating_mul(2) {
+        let gain = free.saturating_sub(promised);
+        if gain >= step && (gain >= promised || gain >= size / 4) {
             self.send_acknowledgement(out);
         }
     }
