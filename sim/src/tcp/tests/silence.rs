@@ -41,7 +41,7 @@ fn keepalive_finds_a_vanished_peer_and_leaves_a_live_one_alone() {
     pair.on(CLIENT, |tcb, _, _| tcb.set_keepalive(Some(keepalive)));
     pair.run_for(Duration::from_secs(600));
     assert_eq!(pair.ends[CLIENT].tcb.state(), State::Established);
-    assert_eq!(pair.ends[CLIENT].changes.has(crate::tcp::Changes::CLOSED), false);
+    assert!(!pair.ends[CLIENT].changes.has(crate::tcp::Changes::CLOSED));
     assert!((58..=62).contains(&pair.ends[CLIENT].sent_segments));
     cut(&mut pair);
     let start = pair.now;
