@@ -91,7 +91,7 @@ async fn carry<H: Host, C: CertificateAuthority>(
             };
             let outcome = match copied {
                 First::Left(failure) => Err(failure),
-                First::Right(outcome) => outcome.map_err(|failure| Failure::broken(&failure, None)),
+                First::Right(outcome) => outcome.map_err(|failure| Failure::broken(&failure)),
             };
             if outcome.is_err() {
                 server.reset();
@@ -105,7 +105,8 @@ async fn carry<H: Host, C: CertificateAuthority>(
             };
             let outcome = match copied {
                 First::Left(failure) => Err(failure),
-                First::Right(outcome) => outcome.map_err(|failure| Failure::broken(&failure, Some(Side::Server))),
+                First::Right(outcome) => outcome
+                    .map_err(|failure| Failure::broken_tunnel(&failure, Side::Server, tunnel.connection_closed())),
             };
             if outcome.is_err() {
                 tunnel.abort();

@@ -85,7 +85,7 @@ async fn carry<H: Host, C: CertificateAuthority>(
     };
     let outcome = match copied {
         First::Left(failure) => Err(failure),
-        First::Right(outcome) => outcome.map_err(|failure| Failure::broken(&failure, None)),
+        First::Right(outcome) => outcome.map_err(|failure| Failure::broken(&failure)),
     };
     if outcome.is_err() {
         stream.reset();

@@ -157,7 +157,7 @@ async fn carry<H: Host, C: CertificateAuthority>(
                 return Err(Failure::connect(admission.application, &error));
             }
             let outcome = copy(&mut tunnel, &mut application, OnResets::CLIENT_TUNNEL, record).await;
-            outcome.map_err(|failure| Failure::broken(&failure, Some(Side::Client)))
+            outcome.map_err(|failure| Failure::broken_tunnel(&failure, Side::Client, tunnel.connection_closed()))
         };
         race(record.ordered_to_end(), copying).await
     };
