@@ -26,4 +26,4 @@ pub mod telemetry;
 pub mod tls;
 pub mod ztunnel;
 
-pub use host::Host;
+pub use host::{Host, TokioHost};
