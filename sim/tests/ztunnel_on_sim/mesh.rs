@@ -62,7 +62,7 @@ impl Events {
 pub(crate) struct Node {
     id: NodeId,
     pub(crate) ztunnel: Ztunnel<SimHost, Authority>,
-    process: SimHost,
+    pub(crate) process: SimHost,
     pusher: Pusher,
 }
 
@@ -90,6 +90,11 @@ pub(crate) struct Mesh {
 
 impl Mesh {
     pub(crate) fn new() -> Self {
+        Mesh::with(ZtunnelConfig::default())
+    }
+
+    /// Proxies that behave as `config` says, but for the node's name.
+    pub(crate) fn with(config: ZtunnelConfig) -> Self {
         let sim = Sim::new(SimConfig::default());
         let events = Arc::new(Events::default());
         let authority = Authority::new();
@@ -102,7 +107,7 @@ impl Mesh {
             });
             let process = sim.process(sim.node_namespace(id), "ztunnel");
             let (pusher, pushes) = config::channel();
-            let config = ZtunnelConfig { node: name.into(), ..ZtunnelConfig::default() };
+            let config = ZtunnelConfig { node: name.into(), ..config.clone() };
             let ztunnel = Ztunnel::start(process.clone(), config, pushes, authority.clone(), events.clone());
             pusher.nothing();
             Node { id, ztunnel, process, pusher }
