@@ -1,5 +1,8 @@
 //! The accept loop of a listener.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
