@@ -168,11 +168,12 @@ impl Future for Sleep {
         let (at, timer) = (self.at, self.timer);
         let armed = self.engine.with(|world| {
             if let Some(timer) = timer
-                && world.timers.rearm(timer, context.waker())
+                && let Some(place) = world.timers.armed(timer)
             {
+                world.executor.park_in(place, context.waker(), &mut world.discarded);
                 return timer;
             }
-            let timer = world.timers.arm(context.waker().clone());
+            let timer = world.timers.arm(world.executor.park(context.waker()));
             world.queue.push(at, Event::Timer(timer));
             timer
         });
@@ -187,7 +188,10 @@ impl Drop for Sleep {
         if let Some(timer) = self.timer
             && self.engine.now() <= self.at
         {
-            self.engine.with(|world| world.timers.cancel(timer));
+            self.engine.with(|world| {
+                let parked = world.timers.cancel(timer);
+                world.discarded.extend(parked);
+            });
         }
     }
 }
