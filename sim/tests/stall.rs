@@ -51,10 +51,13 @@ fn a_task_that_wakes_itself_without_end_is_named() {
         limits: Limits { polls_per_instant: 1000, ..Limits::default() },
         ..SimConfig::default()
     });
-    pair.client.spawn("spinner", std::future::poll_fn(|context| {
-        context.waker().wake_by_ref();
-        std::task::Poll::Pending
-    }));
+    pair.client.spawn(
+        "spinner",
+        std::future::poll_fn(|context| {
+            context.waker().wake_by_ref();
+            std::task::Poll::Pending
+        }),
+    );
     let report = pair.sim.run_for(Duration::from_secs(1)).expect_err("it spins");
     assert_eq!(report.kind, StallKind::Spin { task: "spinner".into(), process: "client/client".into() });
     assert_eq!(report.at, Instant::START);
@@ -143,8 +146,11 @@ fn end_seen_by_client(mode: KillMode) -> Result<usize, std::io::ErrorKind> {
         let mut stream = client.dial(Dial::to(at("10.0.1.1:80"))).await.expect("connects");
         stream.write_u8(1).await.expect("writes");
         stream.read_u8().await.expect("reads");
+        // Past the last acknowledgement, so that nothing is under way.
+        client.sleep(Duration::from_millis(100)).await;
         server.kill(mode);
-        let wait = proxy_core::host::timer::timeout(&client, Duration::from_secs(5), stream.read(&mut [0; 8]));
+        let mut buffer = [0; 8];
+        let wait = proxy_core::host::timer::timeout(&client, Duration::from_secs(5), stream.read(&mut buffer));
         wait.await.map_err(|_| std::io::ErrorKind::TimedOut)?.map_err(|error| error.kind())
     });
     end.expect("finishes")

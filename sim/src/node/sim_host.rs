@@ -38,7 +38,8 @@ pub enum KillMode {
     Close,
     /// Every connection is reset.
     Reset,
-    /// Nothing is sent: as when the machine loses power.
+    /// Nothing is sent. Whoever sends to one of its connections later is reset, for the kernel no longer knows it. (A
+    /// machine that loses power answers nothing at all: remove its namespaces.)
     Silent,
 }
 

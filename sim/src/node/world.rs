@@ -176,6 +176,12 @@ impl World {
             }
             self.events_this_instant += 1;
             self.counters.events += 1;
+            if self.events_this_instant > self.limits.events_per_instant {
+                return Step::Stuck;
+            }
+            if self.counters.events > self.limits.events {
+                return Step::EventLimit;
+            }
             match event {
                 Event::Arrive(slot) => self.arrive(slot),
                 Event::Timer(timer) => {
@@ -192,12 +198,6 @@ impl World {
                     return Step::Woke;
                 }
                 limit = self.now;
-            }
-            if self.events_this_instant > self.limits.events_per_instant {
-                return Step::Stuck;
-            }
-            if self.counters.events >= self.limits.events {
-                return Step::EventLimit;
             }
         }
     }
