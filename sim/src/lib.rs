@@ -2,6 +2,8 @@
 //!
 //! This file is the map. Each folder imports `proxy-core` and folders listed before it:
 //!
+//! - [`cluster`]: Kubernetes and Istio objects from YAML, the controllers that act on them, pods and their lives; pure.
 //! - [`record`]: what a run leaves behind; plain data.
 
+pub mod cluster;
 pub mod record;
