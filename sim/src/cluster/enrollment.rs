@@ -11,6 +11,9 @@ pub const DATAPLANE_MODE_LABEL: &str = "istio.io/dataplane-mode";
 /// The annotation that says a sidecar was injected.
 pub const SIDECAR_STATUS_ANNOTATION: &str = "sidecar.istio.io/status";
 
+/// The label (or, weaker, annotation) by which a pod asks for a sidecar or refuses it.
+pub const INJECT_LABEL: &str = "sidecar.istio.io/inject";
+
 /// Only outbound connections of such a pod are redirected.
 pub const BYPASS_INBOUND_ANNOTATION: &str = "ambient.istio.io/bypass-inbound-capture";
 
@@ -96,11 +99,10 @@ fn never(pod: &Pod, namespace: &Namespace, excluded: &[Arc<str>], system_namespa
 /// Whether injection would give the pod a sidecar: its namespace (or itself) asks, and it does not refuse.
 pub fn would_be_injected(pod: &Pod, namespace: &Namespace) -> bool {
     const NEVER: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
-    const INJECT: &str = "sidecar.istio.io/inject";
     if pod.spec.host_network || NEVER.contains(&pod.meta.namespace()) {
         return false;
     }
-    match pod.meta.label(INJECT).or_else(|| pod.meta.annotation(INJECT)) {
+    match pod.meta.label(INJECT_LABEL).or_else(|| pod.meta.annotation(INJECT_LABEL)) {
         Some("true") => true,
         Some("false") => false,
         _ => match namespace.meta.label("istio-injection") {

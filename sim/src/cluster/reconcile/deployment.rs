@@ -109,7 +109,7 @@ impl Cluster {
             .controllers
             .values()
             .filter(|set| set.meta.owner.as_ref().is_some_and(|owner| owner.uid == deployment.meta.uid))
-            .map(|set| self.revision(set))
+            .map(|set| self.tally(set))
             .collect();
         old.sort_by_key(|revision| revision.controller.meta.order);
         let current =
@@ -118,7 +118,7 @@ impl Cluster {
         (new, old)
     }
 
-    fn revision(&self, set: &Arc<Controller>) -> Revision {
+    fn tally(&self, set: &Arc<Controller>) -> Revision {
         let mut revision =
             Revision { controller: set.clone(), wanted: set.replicas().unwrap_or_default(), available: 0, pods: 0 };
         let from = ObjectName { namespace: set.meta.key.namespace.clone(), name: prefix(&set.meta.key.name).into() };

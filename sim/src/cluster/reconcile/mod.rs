@@ -74,6 +74,7 @@ impl Cluster {
             .collect();
         for name in done {
             self.namespaces.remove_mut(&name);
+            self.revision += 1;
         }
     }
 
