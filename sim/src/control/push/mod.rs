@@ -1,0 +1,207 @@
+//! [`ControlPlane`]: tells every proxy what changed: in order, late, acknowledged.
+
+mod schedule;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use proxy_core::Host;
+use proxy_core::host::Instant;
+use proxy_core::state::{ConfigSource, Push, Rejected};
+use tokio::sync::Notify;
+
+pub use self::schedule::{Acknowledged, Revision};
+use self::schedule::{Schedule, Step};
+use super::Resources;
+
+/// When pushes leave and how long they take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PushConfig {
+    /// Changes are held back until none came for this long. Default 100 ms, as istiod's `PILOT_DEBOUNCE_AFTER`.
+    pub debounce_quiet: Duration,
+    /// But never for longer than this. Default 10 s, as istiod's `PILOT_DEBOUNCE_MAX`.
+    pub debounce_max: Duration,
+    /// Least time from control plane to proxy. Default 1 ms.
+    pub delay_least: Duration,
+    /// Most time from control plane to proxy; each push to each node draws its own. Default 10 ms.
+    pub delay_most: Duration,
+}
+
+impl Default for PushConfig {
+    fn default() -> Self {
+        PushConfig {
+            debounce_quiet: Duration::from_millis(100),
+            debounce_max: Duration::from_secs(10),
+            delay_least: Duration::from_millis(1),
+            delay_most: Duration::from_millis(10),
+        }
+    }
+}
+
+/// Hears of every acknowledgement as it happens. Must not call back into the control plane.
+pub trait PushObserver: Send + Sync + 'static {
+    /// `settled` tells whether with this answer every proxy holds the newest publication.
+    fn acknowledged(&self, at: Instant, acknowledged: Acknowledged, settled: bool);
+}
+
+/// Hears nothing.
+impl PushObserver for () {
+    fn acknowledged(&self, _at: Instant, _acknowledged: Acknowledged, _settled: bool) {}
+}
+
+/// The sending side of the configuration path: takes whole states, pushes differences.
+///
+/// A publication is debounced, committed, and sent to each subscribed node after that node's own drawn delay. A node
+/// has at most one push on its way; what changes meanwhile is merged into the next. Nodes that hold the same version
+/// are sent the same [`Arc`]. Inside a push policies come before addresses, and the proxy applies it atomically, so the
+/// window in which upstream admits traffic because a referenced policy is not there yet does not exist.
+///
+/// Deterministic because delays come from one seed and the node's name, and nodes are served in order of name.
+pub struct ControlPlane<H: Host> {
+    host: H,
+    shared: Arc<Shared>,
+}
+
+impl<H: Host> Clone for ControlPlane<H> {
+    fn clone(&self) -> Self {
+        ControlPlane { host: self.host.clone(), shared: self.shared.clone() }
+    }
+}
+
+struct Shared {
+    schedule: Mutex<Schedule>,
+    /// Wakes the committing task.
+    published: Notify,
+    /// Wakes subscribers; broadcast in order of registration.
+    changed: Notify,
+    observer: Arc<dyn PushObserver>,
+}
+
+impl<H: Host> ControlPlane<H> {
+    /// Starts the control plane's process on `host`.
+    pub fn start(host: H, config: PushConfig, observer: Arc<dyn PushObserver>) -> Self {
+        let mut seed = [0; 32];
+        host.fill_random("control/push", &mut seed);
+        let shared = Arc::new(Shared {
+            schedule: Mutex::new(Schedule::new(config, seed)),
+            published: Notify::new(),
+            changed: Notify::new(),
+            observer,
+        });
+        host.spawn("control-plane", commit_when_quiet(host.clone(), shared.clone()));
+        ControlPlane { host, shared }
+    }
+
+    /// Takes a new state of the world. Returns its number, which [`ControlPlane::acked`] will reach.
+    pub fn publish(&self, resources: Resources) -> Revision {
+        let revision = self.shared.schedule.lock().publish(self.host.now(), resources);
+        self.shared.published.notify_one();
+        revision
+    }
+
+    /// Starts the stream of `node`. An earlier stream of the same node ends.
+    pub fn subscribe(&self, node: &str) -> Subscription<H> {
+        let node: Arc<str> = node.into();
+        let generation = self.shared.schedule.lock().subscribe(self.host.now(), &node);
+        if generation > 1 {
+            self.shared.changed.notify_waiters();
+        }
+        Subscription { host: self.host.clone(), shared: self.shared.clone(), node, generation }
+    }
+
+    /// Breaks or restores the stream of `node`. What was on its way is lost; on return the node is sent the
+    /// difference between what it last acknowledged and what is current, removals included.
+    pub fn set_connected(&self, node: &str, connected: bool) {
+        self.shared.schedule.lock().set_connected(self.host.now(), node, connected);
+        self.shared.changed.notify_waiters();
+    }
+
+    /// The newest publication.
+    pub fn published(&self) -> Revision {
+        self.shared.schedule.lock().published()
+    }
+
+    /// Up to which publication `node` is known to be; `None` before its first answer.
+    pub fn acked(&self, node: &str) -> Option<Revision> {
+        self.shared.schedule.lock().acked(node)
+    }
+
+    /// Whether nothing waits to be pushed and every subscriber has acknowledged the newest publication.
+    pub fn settled(&self) -> bool {
+        self.shared.schedule.lock().settled()
+    }
+}
+
+/// Waits for the debounce to pass and commits, for ever.
+async fn commit_when_quiet<H: Host>(host: H, shared: Arc<Shared>) {
+    loop {
+        let due = shared.schedule.lock().commit_due();
+        match due {
+            None => shared.published.notified().await,
+            Some(due) => {
+                host.sleep_until(due).await;
+                let committed = shared.schedule.lock().commit(host.now());
+                if committed {
+                    shared.changed.notify_waiters();
+                }
+            }
+        }
+    }
+}
+
+/// One node's stream of pushes.
+pub struct Subscription<H: Host> {
+    host: H,
+    shared: Arc<Shared>,
+    node: Arc<str>,
+    generation: u64,
+}
+
+impl<H: Host> ConfigSource for Subscription<H> {
+    async fn next(&mut self) -> Option<Push> {
+        loop {
+            // Registered before looking, so that nothing that happens in between is missed.
+            let mut changed = pin!(self.shared.changed.notified());
+            changed.as_mut().enable();
+            let step = self.shared.schedule.lock().poll(self.host.now(), &self.node, self.generation);
+            match step {
+                Step::Deliver(push) => return Some(push),
+                Step::Over => return None,
+                Step::Wait => changed.await,
+                Step::At(due) => {
+                    let mut sleep = pin!(self.host.sleep_until(due));
+                    std::future::poll_fn(|context| {
+                        if changed.as_mut().poll(context).is_ready() {
+                            return Poll::Ready(());
+                        }
+                        sleep.as_mut().poll(context)
+                    })
+                    .await;
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, nonce: u64, rejected: &[Rejected]) {
+        let now = self.host.now();
+        let mut schedule = self.shared.schedule.lock();
+        let acknowledged = schedule.answer(now, &self.node, self.generation, nonce, rejected);
+        let settled = schedule.settled();
+        drop(schedule);
+        if let Some(acknowledged) = acknowledged {
+            self.shared.observer.acknowledged(now, acknowledged, settled);
+        }
+    }
+}
+
+impl<H: Host> Drop for Subscription<H> {
+    fn drop(&mut self) {
+        self.shared.schedule.lock().unsubscribe(&self.node, self.generation);
+    }
+}
