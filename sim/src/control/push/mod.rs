@@ -46,7 +46,7 @@ impl Default for PushConfig {
 
 /// Hears of every acknowledgement as it happens. Must not call back into the control plane.
 pub trait PushObserver: Send + Sync + 'static {
-    /// `settled` tells whether with this answer every proxy holds the newest publication.
+    /// `settled` tells whether with this answer every proxy holds the newest change.
     fn acknowledged(&self, at: Instant, acknowledged: Acknowledged, settled: bool);
 }
 
@@ -57,8 +57,8 @@ impl PushObserver for () {
 
 /// The sending side of the configuration path: takes whole states, pushes differences.
 ///
-/// A publication is debounced, committed, and sent to each subscribed node after that node's own drawn delay. A node
-/// has at most one push on its way; what changes meanwhile is merged into the next. Nodes that hold the same version
+/// Changes are debounced; what they come to is computed once, when the debounce ends, and sent to each subscribed node
+/// after that node's own drawn delay. A node has at most one push on its way; what changes meanwhile is merged into the next. Nodes that hold the same version
 /// are sent the same [`Arc`]. Inside a push policies come before addresses, and the proxy applies it atomically, so the
 /// window in which upstream admits traffic because a referenced policy is not there yet does not exist.
 ///
@@ -76,33 +76,36 @@ impl<H: Host> Clone for ControlPlane<H> {
 
 struct Shared {
     schedule: Mutex<Schedule>,
-    /// Wakes the committing task.
-    published: Notify,
     /// Wakes subscribers; broadcast in order of registration.
     changed: Notify,
     observer: Arc<dyn PushObserver>,
 }
 
 impl<H: Host> ControlPlane<H> {
-    /// Starts the control plane's process on `host`.
-    pub fn start(host: H, config: PushConfig, observer: Arc<dyn PushObserver>) -> Self {
+    /// A control plane whose clock and dice are those of `host`.
+    pub fn new(host: H, config: PushConfig, observer: Arc<dyn PushObserver>) -> Self {
         let mut seed = [0; 32];
         host.fill_random("control/push", &mut seed);
-        let shared = Arc::new(Shared {
-            schedule: Mutex::new(Schedule::new(config, seed)),
-            published: Notify::new(),
-            changed: Notify::new(),
-            observer,
-        });
-        host.spawn("control-plane", commit_when_quiet(host.clone(), shared.clone()));
+        let shared =
+            Arc::new(Shared { schedule: Mutex::new(Schedule::new(config, seed)), changed: Notify::new(), observer });
         ControlPlane { host, shared }
     }
 
-    /// Takes a new state of the world. Returns its number, which [`ControlPlane::acked`] will reach.
-    pub fn publish(&self, resources: Resources) -> Revision {
-        let revision = self.shared.schedule.lock().publish(self.host.now(), resources);
-        self.shared.published.notify_one();
-        revision
+    /// Notes that the truth changed. Returns the change's number, which [`ControlPlane::acked`] will reach once a commit
+    /// covers it.
+    pub fn changed(&self) -> Revision {
+        self.shared.schedule.lock().changed(self.host.now())
+    }
+
+    /// When [`ControlPlane::commit`] is due, if changes were noted since the last. Moves later as more are noted.
+    pub fn commit_due(&self) -> Option<Instant> {
+        self.shared.schedule.lock().commit_due()
+    }
+
+    /// Takes what the truth translates to now, covering every change noted so far, and pushes the difference.
+    pub fn commit(&self, resources: Resources) {
+        self.shared.schedule.lock().commit(self.host.now(), resources);
+        self.shared.changed.notify_waiters();
     }
 
     /// Starts the stream of `node`. An earlier stream of the same node ends.
@@ -122,36 +125,19 @@ impl<H: Host> ControlPlane<H> {
         self.shared.changed.notify_waiters();
     }
 
-    /// The newest publication.
-    pub fn published(&self) -> Revision {
-        self.shared.schedule.lock().published()
+    /// The newest change noted.
+    pub fn newest(&self) -> Revision {
+        self.shared.schedule.lock().newest()
     }
 
-    /// Up to which publication `node` is known to be; `None` before its first answer.
+    /// Up to which change `node` is known to be; `None` before its first answer.
     pub fn acked(&self, node: &str) -> Option<Revision> {
         self.shared.schedule.lock().acked(node)
     }
 
-    /// Whether nothing waits to be pushed and every subscriber has acknowledged the newest publication.
+    /// Whether nothing waits to be pushed and every subscriber has acknowledged the newest change.
     pub fn settled(&self) -> bool {
         self.shared.schedule.lock().settled()
-    }
-}
-
-/// Waits for the debounce to pass and commits, for ever.
-async fn commit_when_quiet<H: Host>(host: H, shared: Arc<Shared>) {
-    loop {
-        let due = shared.schedule.lock().commit_due();
-        match due {
-            None => shared.published.notified().await,
-            Some(due) => {
-                host.sleep_until(due).await;
-                let committed = shared.schedule.lock().commit(host.now());
-                if committed {
-                    shared.changed.notify_waiters();
-                }
-            }
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::PushConfig;
 use crate::control::resources::{Resources, diff};
 
-/// Counts publications from 1; 0 is "nothing was ever published".
+/// Counts changes of the truth from 1; 0 is "nothing was ever committed".
 pub type Revision = u64;
 
 /// What a subscriber should do next.
@@ -32,19 +32,19 @@ pub(super) enum Step {
 pub struct Acknowledged {
     /// The proxy's node.
     pub node: Arc<str>,
-    /// Everything up to this publication is live there.
+    /// Everything up to this change is live there.
     pub revision: Revision,
     /// Resources it refused; it keeps what it had under those names.
     pub rejected: Vec<Rejected>,
 }
 
-/// Debounces publications, then keeps one push at a time on its way to each subscriber.
+/// Debounces changes, then keeps one push at a time on its way to each subscriber.
 #[derive(Debug)]
 pub(super) struct Schedule {
     config: PushConfig,
     seed: [u8; 32],
-    /// The newest publication's number, committed or not.
-    published: Revision,
+    /// The newest change's number, committed or not.
+    noted: Revision,
     pending: Option<Pending>,
     current: Arc<Version>,
     subscribers: BTreeMap<Arc<str>, Subscriber>,
@@ -53,10 +53,9 @@ pub(super) struct Schedule {
     next_nonce: u64,
 }
 
-/// Published, not yet committed.
-#[derive(Debug)]
+/// When changes were noted that are not committed yet.
+#[derive(Clone, Copy, Debug)]
 struct Pending {
-    resources: Resources,
     first: Instant,
     last: Instant,
 }
@@ -90,7 +89,7 @@ impl Schedule {
         Schedule {
             config,
             seed,
-            published: 0,
+            noted: 0,
             pending: None,
             current: Arc::new(Version { revision: 0, resources: Resources::new() }),
             subscribers: BTreeMap::new(),
@@ -99,27 +98,17 @@ impl Schedule {
         }
     }
 
-    /// Takes a new state. It becomes what is pushed after the debounce, merged with others that come meanwhile.
-    pub(super) fn publish(&mut self, now: Instant, mut resources: Resources) -> Revision {
-        self.published += 1;
-        let previous = self.pending.as_ref().map_or(&self.current.resources, |pending| &pending.resources);
-        resources.reuse(previous);
-        match &mut self.pending {
-            Some(pending) if pending.resources == resources => {}
-            Some(pending) => {
-                pending.resources = resources;
-                pending.last = now;
-            }
-            None if self.current.revision > 0 && self.current.resources == resources => self.carry_forward(),
-            None => self.pending = Some(Pending { resources, first: now, last: now }),
-        }
-        self.published
+    /// Notes that the truth changed. Returns the change's number.
+    pub(super) fn changed(&mut self, now: Instant) -> Revision {
+        self.noted += 1;
+        self.pending = Some(Pending { first: self.pending.map_or(now, |pending| pending.first), last: now });
+        self.noted
     }
 
-    /// Nothing to push: whoever holds the current version already holds this publication.
+    /// Nothing to push: whoever holds the current version already holds the newest change.
     fn carry_forward(&mut self) {
         let old = self.current.clone();
-        self.current = Arc::new(Version { revision: self.published, resources: old.resources.clone() });
+        self.current = Arc::new(Version { revision: self.noted, resources: old.resources.clone() });
         for subscriber in self.subscribers.values_mut() {
             if subscriber.acked.as_ref().is_some_and(|acked| Arc::ptr_eq(acked, &old)) {
                 subscriber.acked = Some(self.current.clone());
@@ -132,29 +121,25 @@ impl Schedule {
         }
     }
 
-    /// When the pending state will be committed, unless more comes.
+    /// When the changes noted so far are to be committed, unless more come.
     pub(super) fn commit_due(&self) -> Option<Instant> {
-        let pending = self.pending.as_ref()?;
+        let pending = self.pending?;
         Some((pending.last + self.config.debounce_quiet).min(pending.first + self.config.debounce_max))
     }
 
-    /// Commits the pending state if its time has come, and sends it to everyone who is waiting for news.
-    pub(super) fn commit(&mut self, now: Instant) -> bool {
-        if self.commit_due().is_none_or(|due| due > now) {
-            return false;
-        }
-        let Some(pending) = self.pending.take() else { return false };
-        if self.current.revision > 0 && pending.resources == self.current.resources {
-            // Changed and changed back within the debounce.
+    /// Takes what all changes noted so far come to, and sends it to everyone who is waiting for news.
+    pub(super) fn commit(&mut self, now: Instant, mut resources: Resources) {
+        self.pending = None;
+        resources.reuse(&self.current.resources);
+        if self.current.revision > 0 && resources == self.current.resources {
             self.carry_forward();
-            return true;
+            return;
         }
-        self.current = Arc::new(Version { revision: self.published, resources: pending.resources });
+        self.current = Arc::new(Version { revision: self.noted, resources });
         let nodes: Vec<Arc<str>> = self.subscribers.keys().cloned().collect();
         for node in &nodes {
             self.send(now, node);
         }
-        true
     }
 
     /// Starts a subscription of `node` from nothing; an earlier one of the same node is over.
@@ -265,20 +250,20 @@ impl Schedule {
         Some(Acknowledged { node: node.clone(), revision, rejected: rejected.to_vec() })
     }
 
-    /// The newest publication.
-    pub(super) fn published(&self) -> Revision {
-        self.published
+    /// The newest change.
+    pub(super) fn newest(&self) -> Revision {
+        self.noted
     }
 
-    /// Up to which publication `node` is known to be; `None` before its first answer.
+    /// Up to which change `node` is known to be; `None` before its first answer.
     pub(super) fn acked(&self, node: &str) -> Option<Revision> {
         Some(self.subscribers.get(node)?.acked.as_ref()?.revision)
     }
 
-    /// Whether every subscriber is known to hold the newest publication.
+    /// Whether every subscriber is known to hold the newest change.
     pub(super) fn settled(&self) -> bool {
         self.pending.is_none()
-            && self.current.revision == self.published
+            && self.current.revision == self.noted
             && self.subscribers.values().all(|subscriber| {
                 subscriber.acked.as_ref().is_some_and(|acked| acked.revision == self.current.revision)
             })
