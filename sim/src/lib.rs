@@ -4,4 +4,5 @@
 //!
 //! - [`record`]: what a run leaves behind; plain data.
 
+pub mod app;
 pub mod record;
