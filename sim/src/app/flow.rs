@@ -40,12 +40,7 @@ pub(crate) fn read_first_line(start: &[u8]) -> FirstLine {
     id.map_or(FirstLine::Foreign, |id| FirstLine::Flow(FlowId(id), end + 1))
 }
 
-/// The byte due at `offset` after the first line of a raw stream. Any lost, doubled or swapped byte shows.
-pub(crate) fn payload_byte(flow: FlowId, offset: u64) -> u8 {
-    payload_word(flow, offset / 8)[(offset % 8) as usize]
-}
-
-/// Fills `dest` with the bytes due from `offset` on.
+/// Fills `dest` with the bytes due from `offset` after the first line on. Any lost, doubled or swapped byte shows.
 pub(crate) fn fill_payload(flow: FlowId, offset: u64, dest: &mut [u8]) {
     let mut done = 0;
     while done < dest.len() {
@@ -90,8 +85,7 @@ pub(crate) struct End<H: Host> {
     tallies: Tallies,
     /// The first flow; an end that never learns one has nothing to tell.
     pub(crate) connection: Option<FlowId>,
-    /// Set before the end goes away in any way but being killed.
-    pub(crate) ending: Ending,
+    ending: Ending,
     /// Set by raw streams.
     pub(crate) first_wrong_byte: Option<u64>,
 }
@@ -108,6 +102,11 @@ impl<H: Host> End<H> {
             ending: Ending::Killed,
             first_wrong_byte: None,
         }
+    }
+
+    /// Sets how it ended; an end dropped without this was killed with its process.
+    pub(crate) fn ended(&mut self, ending: Ending) {
+        self.ending = ending;
     }
 }
 
@@ -157,7 +156,6 @@ mod tests {
         let mut part = [0; 40];
         fill_payload(FlowId(7), 33, &mut part);
         assert_eq!(whole[30..70], part);
-        assert_eq!(whole[10], payload_byte(FlowId(7), 13));
     }
 
     #[test]

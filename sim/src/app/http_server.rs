@@ -15,16 +15,15 @@ use crate::record::Ending;
 /// Answers requests one after another until the client is done.
 pub(crate) async fn serve_http1<H: Host>(mut session: Session<H>, wire: Wire<H::Tcp>) {
     let mut messages = Messages::new(wire);
-    session.end.ending = match converse(&mut session, &mut messages).await {
+    let ending = match converse(&mut session, &mut messages).await {
         Ok(Next::Close) => {
             let _ = messages.finish().await;
             Ending::Finished
         }
         Ok(Next::Drop) => Ending::ClosedByUs,
         Ok(Next::Reset) => {
-            session.end.ending = Ending::ClosedByUs;
-            messages.into_wire().into_inner().reset();
-            return;
+            session.end.ended(Ending::ClosedByUs);
+            return messages.into_wire().into_inner().reset();
         }
         Err(MessageError::Ended) => Ending::Finished,
         Err(MessageError::Truncated) => Ending::ClosedByPeer,
@@ -35,6 +34,7 @@ pub(crate) async fn serve_http1<H: Host>(mut session: Session<H>, wire: Wire<H::
         }
         Err(MessageError::Stream(error)) => ending_of(&error),
     };
+    session.end.ended(ending);
 }
 
 enum Next {
@@ -99,7 +99,7 @@ pub(crate) async fn serve_http2<H: Host>(mut session: Session<H>, wire: Wire<H::
     let mut connection = match h2::server::handshake(wire).await {
         Ok(connection) => connection,
         Err(error) => {
-            session.end.ending = http2_ending(&error);
+            session.end.ended(http2_ending(&error));
             return;
         }
     };
@@ -108,7 +108,7 @@ pub(crate) async fn serve_http2<H: Host>(mut session: Session<H>, wire: Wire<H::
         let (request, respond) = match stream {
             Ok(stream) => stream,
             Err(error) => {
-                session.end.ending = http2_ending(&error);
+                session.end.ended(http2_ending(&error));
                 return;
             }
         };
@@ -119,7 +119,7 @@ pub(crate) async fn serve_http2<H: Host>(mut session: Session<H>, wire: Wire<H::
         }
         match behaviour.answer {
             Answer::Close => {
-                session.end.ending = Ending::ClosedByUs;
+                session.end.ended(Ending::ClosedByUs);
                 return;
             }
             Answer::EchoThenClose | Answer::HalfClose => connection.graceful_shutdown(),
@@ -128,7 +128,7 @@ pub(crate) async fn serve_http2<H: Host>(mut session: Session<H>, wire: Wire<H::
         let stream = Http2Stream { head, headers, body, respond, peer: session.peer };
         session.server.host.spawn("echo stream", answer_http2(session.server.clone(), stream));
     }
-    session.end.ending = Ending::Finished;
+    session.end.ended(Ending::Finished);
 }
 
 struct Http2Stream {

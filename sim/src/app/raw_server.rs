@@ -18,20 +18,19 @@ const LARGE: usize = 64 * 1024;
 
 /// Echoes until the client finishes its direction, then finishes ours.
 pub(crate) async fn serve<H: Host>(mut session: Session<H>, mut wire: Wire<H::Tcp>) {
-    match echo(&mut session, &mut wire).await {
-        Ok(Last::Finish) => {
-            session.end.ending = match wire.shutdown().await {
-                Ok(()) => Ending::Finished,
-                Err(error) => ending_of(&error),
-            }
-        }
-        Ok(Last::Drop) => session.end.ending = Ending::ClosedByUs,
+    let ending = match echo(&mut session, &mut wire).await {
+        Ok(Last::Finish) => match wire.shutdown().await {
+            Ok(()) => Ending::Finished,
+            Err(error) => ending_of(&error),
+        },
+        Ok(Last::Drop) => Ending::ClosedByUs,
         Ok(Last::Reset) => {
-            session.end.ending = Ending::ClosedByUs;
-            wire.into_inner().reset();
+            session.end.ended(Ending::ClosedByUs);
+            return wire.into_inner().reset();
         }
-        Err(error) => session.end.ending = ending_of(&error),
-    }
+        Err(error) => ending_of(&error),
+    };
+    session.end.ended(ending);
 }
 
 enum Last {

@@ -77,10 +77,6 @@ impl<S> Wire<S> {
         &self.tallies
     }
 
-    pub(crate) fn get_ref(&self) -> &S {
-        &self.stream
-    }
-
     pub(crate) fn into_inner(self) -> S {
         self.stream
     }
