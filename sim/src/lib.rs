@@ -2,8 +2,12 @@
 //!
 //! This file is the map. Each folder imports `proxy-core` and folders listed before it:
 //!
+//! - [`cluster`]: Kubernetes and Istio objects from YAML, the controllers that act on them, pods and their lives; pure.
 //! - [`control`]: the control plane: translation, pushes, the CA.
+//! - [`app`]: echo servers and clients in the pods, generic over `Host`.
 //! - [`record`]: what a run leaves behind; plain data.
 
+pub mod app;
+pub mod cluster;
 pub mod control;
 pub mod record;

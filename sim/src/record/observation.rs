@@ -10,6 +10,8 @@ use std::sync::Arc;
 use proxy_core::host::Instant;
 use proxy_core::telemetry::Event;
 
+use crate::cluster::Cluster;
+
 /// One fact and when it came to be.
 #[derive(Clone, Debug)]
 pub struct Observation {
@@ -31,6 +33,8 @@ pub enum ObservationKind {
         /// What it told.
         event: Event,
     },
+    /// What the cluster truly is from now on: told at the start and after every change, by people or by controllers.
+    Cluster(Arc<Cluster>),
     /// A proxy has applied and acknowledged this version of the configuration, and all before it.
     ConfigAcked {
         /// The proxy's node.
