@@ -5,16 +5,18 @@ mod index;
 mod pick;
 pub mod resolve;
 mod service;
+mod shared;
 mod source;
 mod update;
 mod workload;
 
-pub use handle::StateHandle;
+pub use handle::{LocalWorkload, StateHandle};
 pub use index::Snapshot;
 pub use service::{
     CidrVip, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, RoutingScope, Service, ServicePort,
     Visibility, WeightedWaypoint,
 };
+pub use shared::SharedUpdate;
 pub use source::{ConfigSource, Push};
 pub use update::{Applied, Rejected, Resource, ResourceName, Update};
 pub use workload::{

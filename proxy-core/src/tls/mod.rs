@@ -1,5 +1,20 @@
 //! The only choice of key exchange, signature, random source and peer verification.
+//!
+//! - [`Crypto`]: seeded, so that equal runs give equal bytes, or stock for real sockets.
+//! - [`client_config`], [`server_config`]: one rustls configuration per connection.
+//! - [`SigningKey`]: P-256, repeatable.
+//! - [`issue`]: signing requests and the core of a certificate authority.
+//! - [`TlsError`]: why a handshake failed, classified.
 
+mod config;
+mod der;
+mod error;
+pub mod issue;
 mod key;
+mod provider;
+mod slot;
+mod verify;
 
+pub use config::{Crypto, TlsOptions, client_config, server_config};
+pub use error::TlsError;
 pub use key::SigningKey;
