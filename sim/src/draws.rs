@@ -101,12 +101,15 @@ mod tests {
         let mut digest = RunDigest::new();
         digest.record(&[7; 1000]);
         digest.draw(3, b"x");
-        assert_eq!(digest.value(), Fingerprint(xxhash_rust::xxh3::xxh3_128(&{
-            let mut all = vec![7; 1000];
-            all.extend(3u64.to_le_bytes());
-            all.extend(1u64.to_le_bytes());
-            all.push(b'x');
-            all
-        })));
+        assert_eq!(
+            digest.value(),
+            Fingerprint(xxhash_rust::xxh3::xxh3_128(&{
+                let mut all = vec![7; 1000];
+                all.extend(3u64.to_le_bytes());
+                all.extend(1u64.to_le_bytes());
+                all.push(b'x');
+                all
+            }))
+        );
     }
 }

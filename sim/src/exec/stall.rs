@@ -76,9 +76,15 @@ const LISTED: usize = 40;
 impl fmt::Display for StallReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            StallKind::Deadlock => write!(f, "deadlock at {}: work that must finish waits for something that will never happen", self.at)?,
+            StallKind::Deadlock => {
+                write!(f, "deadlock at {}: work that must finish waits for something that will never happen", self.at)?
+            }
             StallKind::Spin { task, process } => {
-                write!(f, "task `{task}` of {process} spins at {}: it was polled again and again while no time passed", self.at)?;
+                write!(
+                    f,
+                    "task `{task}` of {process} spins at {}: it was polled again and again while no time passed",
+                    self.at
+                )?;
             }
             StallKind::Stuck => write!(f, "time is stuck at {}: event follows event without delay", self.at)?,
             StallKind::EventLimit => write!(f, "the run's event limit was reached at {}", self.at)?,

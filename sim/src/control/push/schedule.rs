@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use proxy_core::host::{Instant, Rng};
-use proxy_core::state::{Push, Rejected, Update};
+use proxy_core::state::{Push, Rejected, SharedUpdate};
 use sha2::{Digest, Sha256};
 
 use super::PushConfig;
@@ -49,7 +49,7 @@ pub(super) struct Schedule {
     current: Arc<Version>,
     subscribers: BTreeMap<Arc<str>, Subscriber>,
     /// Differences on their way, so that subscribers in step share one.
-    differences: Vec<(Revision, Revision, Weak<Update>)>,
+    differences: Vec<(Revision, Revision, Weak<SharedUpdate>)>,
     next_nonce: u64,
 }
 
@@ -278,13 +278,17 @@ fn delay(config: &PushConfig, delays: &mut Rng) -> Duration {
 }
 
 /// The difference between two versions, computed once while anyone still holds it.
-fn difference(known: &mut Vec<(Revision, Revision, Weak<Update>)>, from: &Version, to: &Version) -> Arc<Update> {
+fn difference(
+    known: &mut Vec<(Revision, Revision, Weak<SharedUpdate>)>,
+    from: &Version,
+    to: &Version,
+) -> Arc<SharedUpdate> {
     known.retain(|(.., update)| update.strong_count() > 0);
     let found = known.iter().find(|(base, next, _)| (*base, *next) == (from.revision, to.revision));
     if let Some(update) = found.and_then(|(.., update)| update.upgrade()) {
         return update;
     }
-    let update = Arc::new(diff(&from.resources, &to.resources));
+    let update = SharedUpdate::new(diff(&from.resources, &to.resources));
     known.push((from.revision, to.revision, Arc::downgrade(&update)));
     update
 }

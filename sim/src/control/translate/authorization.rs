@@ -28,11 +28,7 @@ impl Conversion {
     }
 
     pub(super) fn notice(&self, policy: &AuthorizationPolicy) -> Option<PolicyNotice> {
-        Some(PolicyNotice {
-            policy: key(policy),
-            source: policy.meta.source.clone(),
-            text: self.remark.clone()?,
-        })
+        Some(PolicyNotice { policy: key(policy), source: policy.meta.source.clone(), text: self.remark.clone()? })
     }
 }
 
@@ -373,3 +369,6 @@ impl<'a> SelectorPolicies<'a> {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

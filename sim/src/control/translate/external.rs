@@ -3,9 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use proxy_core::state::{
-    HealthStatus, Locality, NetworkMode, PortMapping, TunnelProtocol, Workload, WorkloadType,
-};
+use proxy_core::state::{HealthStatus, Locality, NetworkMode, PortMapping, TunnelProtocol, Workload, WorkloadType};
 
 use super::Attachments;
 use super::labels::{canonical_name, canonical_revision, has_native_tunnel, workload_name};

@@ -5,8 +5,6 @@ mod external;
 mod labels;
 mod peer_authentication;
 mod service;
-#[cfg(test)]
-mod tests;
 mod workload;
 
 use std::collections::BTreeMap;

@@ -114,7 +114,9 @@ impl<'a> PeerModes<'a> {
                 Ports::PermissiveExcept(ports) => ports
                     .into_iter()
                     .map(|port| Rule {
-                        clauses: vec![Clause { matches: vec![Match { destination_ports: vec![port], ..no_identity() }] }],
+                        clauses: vec![Clause {
+                            matches: vec![Match { destination_ports: vec![port], ..no_identity() }],
+                        }],
                     })
                     .collect(),
             };
@@ -156,3 +158,6 @@ fn no_identity() -> Match {
 fn deny(key: PolicyKey, rules: Vec<Rule>) -> Authorization {
     Authorization { key, scope: Scope::WorkloadSelector, action: Action::Deny, rules, dry_run: false }
 }
+
+#[cfg(test)]
+mod tests;

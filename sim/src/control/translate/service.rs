@@ -106,9 +106,7 @@ impl<'a> Memberships<'a> {
             }
         }
         for host in self.selecting_hosts(pod.meta.namespace(), labels) {
-            let ports = host.entry.ports.iter().map(|port| {
-                mapping(port, pod.port_named(&port.name, Protocol::Tcp))
-            });
+            let ports = host.entry.ports.iter().map(|port| mapping(port, pod.port_named(&port.name, Protocol::Tcp)));
             memberships.insert(host.key.clone(), ports.collect());
         }
         memberships
@@ -118,11 +116,9 @@ impl<'a> Memberships<'a> {
     pub(super) fn of_entry(&self, namespace: &str, labels: &Labels, ports: &BTreeMap<Arc<str>, u16>) -> Services {
         let mut memberships = Services::new();
         for named in self.services.get(namespace).into_iter().flatten() {
-            if named.service.selector.as_ref().is_some_and(|selector| !selector.is_empty() && selects(selector, labels)) {
-                memberships.insert(
-                    named.key.clone(),
-                    mappings(&named.service.ports, |name| ports.get(name).copied()),
-                );
+            if named.service.selector.as_ref().is_some_and(|selector| !selector.is_empty() && selects(selector, labels))
+            {
+                memberships.insert(named.key.clone(), mappings(&named.service.ports, |name| ports.get(name).copied()));
             }
         }
         for host in self.selecting_hosts(namespace, labels) {

@@ -70,7 +70,9 @@ fn owner_name(pod: &Pod) -> Arc<str> {
         "ReplicaSet" => {
             let hash = pod.meta.label("pod-template-hash").unwrap_or_default();
             let deployment = owner.name.strip_suffix(hash).and_then(|name| name.strip_suffix('-'));
-            deployment.filter(|name| !hash.is_empty() && !name.is_empty()).map_or_else(|| owner.name.clone(), Into::into)
+            deployment
+                .filter(|name| !hash.is_empty() && !name.is_empty())
+                .map_or_else(|| owner.name.clone(), Into::into)
         }
         "Job" => cron_job(&owner.name).map_or_else(|| owner.name.clone(), Into::into),
         _ => owner.name.clone(),
