@@ -122,6 +122,11 @@ impl<H: Host> Pool<H> {
     /// No new streams from now on; connections close with their last stream.
     pub fn drain(&self) {}
 
+    /// Connections whose key is chosen take no new streams from now on and close with their last one.
+    pub fn retire(&self, chosen: impl Fn(&PoolKey) -> bool) {
+        let _ = chosen;
+    }
+
     /// Cuts every connection at once; streams break. `reason` is what the events say.
     pub fn close(&self, reason: Reason) {
         let _ = reason;

@@ -3,11 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::{ClientConfig, KeyLog, ServerConfig};
+use rustls::client::Resumption;
+use rustls::compress::CompressionCache;
+use rustls::pki_types::CertificateDer;
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, KeyLog, ServerConfig, SupportedProtocolVersion};
 
 use super::TlsError;
+use super::provider::provider;
+use super::verify::{Accepted, PeerVerifier};
 use crate::host::Host;
 use crate::identity::{Identity, WorkloadCertificate};
+
+/// The one protocol spoken inside.
+const ALPN: &[u8] = b"h2";
 
 /// Where key exchange, signature randomness and session data come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -53,8 +64,23 @@ pub fn client_config<H: Host>(
     certificate: &WorkloadCertificate,
     expected: &[Identity],
 ) -> Result<Arc<ClientConfig>, TlsError> {
-    let _ = (host, options, certificate, expected);
-    Err(TlsError::Local("not built yet".into()))
+    let (provider, clock) = provider(host, options.crypto, options.tls12);
+    let verifier = PeerVerifier {
+        roots: certificate.roots.clone(),
+        accepted: Accepted::OneOf(expected.into()),
+        algorithms: provider.signature_verification_algorithms,
+    };
+    let mut config = ClientConfig::builder_with_details(provider, clock)
+        .with_protocol_versions(options.versions())
+        .map_err(|error| TlsError::Local(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_client_cert_resolver(presented(certificate));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.enable_sni = false;
+    config.resumption = Resumption::disabled();
+    config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
+    Ok(Arc::new(config))
 }
 
 /// The configuration of one connection we accept: we present `certificate`, and the peer must present one that chains
@@ -67,6 +93,36 @@ pub fn server_config<H: Host>(
     options: &TlsOptions,
     certificate: &WorkloadCertificate,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let _ = (host, options, certificate);
-    Err(TlsError::Local("not built yet".into()))
+    let (provider, clock) = provider(host, options.crypto, options.tls12);
+    let verifier = PeerVerifier {
+        roots: certificate.roots.clone(),
+        accepted: Accepted::TrustDomain(certificate.identity.trust_domain.clone()),
+        algorithms: provider.signature_verification_algorithms,
+    };
+    let mut config = ServerConfig::builder_with_details(provider, clock)
+        .with_protocol_versions(options.versions())
+        .map_err(|error| TlsError::Local(error.to_string()))?
+        .with_client_cert_verifier(Arc::new(verifier))
+        .with_cert_resolver(presented(certificate));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
+    if let Some(key_log) = &options.key_log {
+        config.key_log = key_log.clone();
+    }
+    Ok(Arc::new(config))
+}
+
+impl TlsOptions {
+    fn versions(&self) -> &'static [&'static SupportedProtocolVersion] {
+        static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+        if self.tls12 { &BOTH } else { &BOTH[..1] }
+    }
+}
+
+/// Always the same certificate and key, whatever the peer asks for.
+fn presented(certificate: &WorkloadCertificate) -> Arc<SingleCertAndKey> {
+    let chain = certificate.chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+    Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, Arc::new(certificate.key.clone()))))
 }
