@@ -46,13 +46,13 @@ impl Default for PushConfig {
 
 /// Hears of every acknowledgement as it happens. Must not call back into the control plane.
 pub trait PushObserver: Send + Sync + 'static {
-    /// `settled` tells whether with this answer every proxy holds the newest change.
-    fn acknowledged(&self, at: Instant, acknowledged: Acknowledged, settled: bool);
+    /// A node's proxy holds everything up to this change.
+    fn acknowledged(&self, at: Instant, acknowledged: Acknowledged);
 }
 
 /// Hears nothing.
 impl PushObserver for () {
-    fn acknowledged(&self, _at: Instant, _acknowledged: Acknowledged, _settled: bool) {}
+    fn acknowledged(&self, _at: Instant, _acknowledged: Acknowledged) {}
 }
 
 /// The sending side of the configuration path: takes whole states, pushes differences.
@@ -104,7 +104,11 @@ impl<H: Host> ControlPlane<H> {
 
     /// Takes what the truth translates to now, covering every change noted so far, and pushes the difference.
     pub fn commit(&self, resources: Resources) {
-        self.shared.schedule.lock().commit(self.host.now(), resources);
+        let now = self.host.now();
+        let acknowledged = self.shared.schedule.lock().commit(now, resources);
+        for acknowledged in acknowledged {
+            self.shared.observer.acknowledged(now, acknowledged);
+        }
         self.shared.changed.notify_waiters();
     }
 
@@ -176,12 +180,9 @@ impl<H: Host> ConfigSource for Subscription<H> {
 
     fn answer(&mut self, nonce: u64, rejected: &[Rejected]) {
         let now = self.host.now();
-        let mut schedule = self.shared.schedule.lock();
-        let acknowledged = schedule.answer(now, &self.node, self.generation, nonce, rejected);
-        let settled = schedule.settled();
-        drop(schedule);
+        let acknowledged = self.shared.schedule.lock().answer(now, &self.node, self.generation, nonce, rejected);
         if let Some(acknowledged) = acknowledged {
-            self.shared.observer.acknowledged(now, acknowledged, settled);
+            self.shared.observer.acknowledged(now, acknowledged);
         }
     }
 }

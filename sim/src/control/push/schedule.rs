@@ -106,12 +106,14 @@ impl Schedule {
     }
 
     /// Nothing to push: whoever holds the current version already holds the newest change.
-    fn carry_forward(&mut self) {
+    fn carry_forward(&mut self) -> Vec<Acknowledged> {
         let old = self.current.clone();
         self.current = Arc::new(Version { revision: self.noted, resources: old.resources.clone() });
-        for subscriber in self.subscribers.values_mut() {
+        let mut acknowledged = Vec::new();
+        for (node, subscriber) in &mut self.subscribers {
             if subscriber.acked.as_ref().is_some_and(|acked| Arc::ptr_eq(acked, &old)) {
                 subscriber.acked = Some(self.current.clone());
+                acknowledged.push(Acknowledged { node: node.clone(), revision: self.noted, rejected: Vec::new() });
             }
             if let Some(in_flight) = &mut subscriber.in_flight
                 && Arc::ptr_eq(&in_flight.version, &old)
@@ -119,6 +121,7 @@ impl Schedule {
                 in_flight.version = self.current.clone();
             }
         }
+        acknowledged
     }
 
     /// When the changes noted so far are to be committed, unless more come.
@@ -127,19 +130,20 @@ impl Schedule {
         Some((pending.last + self.config.debounce_quiet).min(pending.first + self.config.debounce_max))
     }
 
-    /// Takes what all changes noted so far come to, and sends it to everyone who is waiting for news.
-    pub(super) fn commit(&mut self, now: Instant, mut resources: Resources) {
+    /// Takes what all changes noted so far come to, and sends it to everyone who is waiting for news. If it comes to
+    /// nothing, those who are in step have acknowledged it by that.
+    pub(super) fn commit(&mut self, now: Instant, mut resources: Resources) -> Vec<Acknowledged> {
         self.pending = None;
         resources.reuse(&self.current.resources);
         if self.current.revision > 0 && resources == self.current.resources {
-            self.carry_forward();
-            return;
+            return self.carry_forward();
         }
         self.current = Arc::new(Version { revision: self.noted, resources });
         let nodes: Vec<Arc<str>> = self.subscribers.keys().cloned().collect();
         for node in &nodes {
             self.send(now, node);
         }
+        Vec::new()
     }
 
     /// Starts a subscription of `node` from nothing; an earlier one of the same node is over.

@@ -143,7 +143,8 @@ fn a_change_that_comes_to_nothing_is_not_pushed_and_counts_as_held() {
     schedule.answer(now, &node, generation, push.nonce, &[]);
     schedule.changed(at(5_000));
     assert!(!schedule.settled());
-    schedule.commit(at(5_100), state(&[("a", "n")]));
+    let implied = schedule.commit(at(5_100), state(&[("a", "n")]));
+    assert_eq!(implied, [Acknowledged { node: node.clone(), revision: 2, rejected: Vec::new() }]);
     assert!(matches!(schedule.poll(at(5_100), "n", generation), Step::Wait));
     assert_eq!(schedule.acked("n"), Some(2));
     assert!(schedule.settled());
