@@ -8,4 +8,4 @@ mod translate;
 pub use ca::{AuthorityConfig, Availability, MeshAuthority, NodeAuthority};
 pub use push::{Acknowledged, ControlPlane, PushConfig, PushObserver, Revision, Subscription};
 pub use resources::{Resources, diff};
-pub use translate::{PolicyNotice, Translation, translate};
+pub use translate::{PolicyNotice, Translation, translate, virtual_services};

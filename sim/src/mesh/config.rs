@@ -7,7 +7,7 @@ use proxy_core::ztunnel::ZtunnelConfig;
 use crate::cluster::ClusterConfig;
 use crate::control::{AuthorityConfig, PushConfig};
 use crate::fabric::LinkTable;
-use crate::node::SimConfig;
+use crate::node::{KillMode, SimConfig};
 
 /// What a mesh is before anything runs. Defaults: seed 1, one node, clean links of 30 us on a node, 250 us between nodes,
 /// 1 ms between zones.
@@ -27,8 +27,24 @@ pub struct MeshConfig {
     pub ztunnel: ZtunnelConfig,
     /// Every node's enrollment agent.
     pub agent: AgentConfig,
-    /// How a pod's connections end when it is gone.
-    pub removal: Removal,
+    /// How the connections of a pod's processes end when it is gone. Default: closed, as by the kernel when a container
+    /// runtime kills them. Silent is what a lost node looks like: the network vanishes and peers hear nothing.
+    pub removal: KillMode,
+    /// From a change of services or endpoints to the node-level address translation that captured pods bypass.
+    pub virtual_services: VirtualServiceConfig,
+}
+
+/// How fast node-level address translation (kube-proxy's job) follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VirtualServiceConfig {
+    /// Changes within this time are followed at once, at its end. Default 50 ms.
+    pub delay: Duration,
+}
+
+impl Default for VirtualServiceConfig {
+    fn default() -> Self {
+        VirtualServiceConfig { delay: Duration::from_millis(50) }
+    }
 }
 
 /// Delays of the enrollment agent. Each pod draws its own, uniformly.
@@ -59,14 +75,4 @@ impl Default for AgentConfig {
             retry_most: Duration::from_secs(5),
         }
     }
-}
-
-/// How a pod's connections end when it is gone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Removal {
-    /// Its processes are killed first, and their kernel resets what is open: what a container runtime does.
-    #[default]
-    Reset,
-    /// Its network vanishes from under them: what a lost node or a torn-down interface looks like. Peers hear nothing.
-    Silent,
 }

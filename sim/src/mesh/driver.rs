@@ -17,7 +17,7 @@ use super::observer::PushJournal;
 use super::pod::PodRuntime;
 use super::work::{Agenda, Work};
 use crate::cluster::{Applied, ApplyOptions, Cluster, Diagnostic, ObjectName, Pod, yaml};
-use crate::control::{ControlPlane, MeshAuthority, PolicyNotice, Revision, Translation, translate};
+use crate::control::{ControlPlane, MeshAuthority, PolicyNotice, Revision, Translation, translate, virtual_services};
 use crate::exec::StallReport;
 use crate::fabric::NodeSpec;
 use crate::node::{Sim, SimHost};
@@ -54,6 +54,8 @@ pub struct Mesh {
     view: ClusterView,
     /// The truth changed and nobody has been told yet.
     changed: bool,
+    /// Node-level address translation will follow.
+    translation_planned: bool,
     notices: Vec<PolicyNotice>,
 }
 
@@ -148,6 +150,7 @@ impl Mesh {
             agenda: Agenda::default(),
             journal,
             changed: true,
+            translation_planned: false,
             notices: Vec::new(),
             config,
         };
@@ -243,6 +246,10 @@ impl Mesh {
                     Work::Announce(uid) => self.announce(&uid),
                     Work::Release(uid) => self.release(&uid),
                     Work::Withdraw(uid) => self.withdraw(&uid),
+                    Work::TranslateAddresses => {
+                        self.translation_planned = false;
+                        self.sim.set_virtual_services(virtual_services(&self.cluster));
+                    }
                 }
             }
             if idle {
@@ -252,6 +259,9 @@ impl Mesh {
         if std::mem::take(&mut self.changed) {
             let cluster = Arc::new(self.cluster.clone());
             *self.view.0.lock() = cluster.clone();
+            if !std::mem::replace(&mut self.translation_planned, true) {
+                self.agenda.add(self.now() + self.config.virtual_services.delay, Work::TranslateAddresses);
+            }
             // The n-th cluster told is version n, which proxies will acknowledge.
             self.control.changed();
             self.journal.record(self.now(), ObservationKind::Cluster(cluster));

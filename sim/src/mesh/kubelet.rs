@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use proxy_core::host::Instant;
 
-use super::config::Removal;
 use super::pod::{Membership, PodRuntime, identity};
 use super::{AppStart, Mesh};
 use crate::cluster::{Pod, PodEvent, PodEventKind};
 use crate::exec::StallReport;
 use crate::fabric::NamespaceSpec;
+use crate::node::KillMode;
 use crate::record::{AppPod, ObservationKind};
 
 impl Mesh {
@@ -97,29 +97,18 @@ impl Mesh {
         let Some(runtime) = self.pods.remove(uid) else { return Ok(()) };
         let own_namespace = !runtime.pod.spec.host_network;
         let captured = runtime.membership.is_captured();
-        let ztunnel = self.nodes.get(&runtime.node).map(|node| &node.ztunnel);
-        match self.config.removal {
-            Removal::Reset => {
-                drop(runtime.app);
-                runtime.host.kill(self.config.removal.into());
-                if let Some(ztunnel) = ztunnel {
-                    ztunnel.remove_workload(uid);
-                }
-                // Let the proxy's tasks see it and their resets leave while there is still a network to leave by.
-                self.sim.run_until(self.sim.now())?;
-            }
-            Removal::Silent => {
-                if own_namespace {
-                    self.sim.remove_namespace(runtime.namespace);
-                }
-                drop(runtime.app);
-                runtime.host.kill(self.config.removal.into());
-                if let Some(ztunnel) = ztunnel {
-                    ztunnel.remove_workload(uid);
-                }
-            }
+        let removal = self.config.removal;
+        if removal == KillMode::Silent && own_namespace {
+            self.sim.remove_namespace(runtime.namespace);
         }
-        if own_namespace && self.config.removal == Removal::Reset {
+        drop(runtime.app);
+        runtime.host.kill(removal);
+        if let Some(node) = self.nodes.get(&runtime.node) {
+            node.ztunnel.remove_workload(uid);
+        }
+        if removal != KillMode::Silent && own_namespace {
+            // Let the proxy's tasks see it, and their last packets leave while there is still a network to leave by.
+            self.sim.run_until(self.sim.now())?;
             self.sim.remove_namespace(runtime.namespace);
         }
         self.authority.unschedule(&runtime.node, uid);

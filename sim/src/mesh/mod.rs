@@ -23,6 +23,6 @@ mod tests;
 mod work;
 
 pub use apps::{App, AppFactory, AppStart, NoApps};
-pub use config::{AgentConfig, MeshConfig, Removal};
+pub use config::{AgentConfig, MeshConfig, VirtualServiceConfig};
 pub use driver::{ClusterView, Mesh, MeshError};
 pub use node::MeshZtunnel;

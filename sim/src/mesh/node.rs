@@ -40,7 +40,7 @@ impl Mesh {
         let gone: Vec<Arc<str>> = self.nodes.keys().filter(|name| self.cluster.node(name).is_none()).cloned().collect();
         for name in gone {
             if let Some(node) = self.nodes.remove(&name) {
-                node.host.kill(self.config.removal.into());
+                node.host.kill(self.config.removal);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proxy_core::host::Instant;
 
-/// Something to do for a pod, named by uid.
+/// Something to do; pods are named by uid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Work {
     /// Put redirect rules and proxy in place.
@@ -16,6 +16,8 @@ pub(super) enum Work {
     Release(Arc<str>),
     /// Take the annotation away.
     Withdraw(Arc<str>),
+    /// Have node-level address translation follow the cluster.
+    TranslateAddresses,
 }
 
 /// What is to be done, in order of time, then of being asked for.

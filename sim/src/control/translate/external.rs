@@ -136,13 +136,10 @@ fn described(
     }
 }
 
-fn of_slice(slice: &EndpointSlice, service: &Named<'_>, config: &ClusterConfig, all: &mut Vec<Workload>) {
-    let meta = &slice.meta;
-    let ports: Vec<PortMapping> = service
-        .service
-        .ports
-        .iter()
-        .filter(|port| port.protocol == Protocol::Tcp)
+/// Ports of a slice's endpoints, joined to the service's by name. TCP only.
+pub(super) fn slice_ports(slice: &EndpointSlice, service: &Named<'_>) -> Vec<PortMapping> {
+    let declared = service.service.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+    declared
         .filter_map(|port| {
             let joined = |own: &&EndpointPort| {
                 own.protocol == Protocol::Tcp && *own.name == *port.name.as_deref().unwrap_or_default()
@@ -150,7 +147,12 @@ fn of_slice(slice: &EndpointSlice, service: &Named<'_>, config: &ClusterConfig, 
             let own = slice.ports.iter().find(joined)?;
             Some(PortMapping { service_port: port.number, target_port: own.number.unwrap_or(port.number) })
         })
-        .collect();
+        .collect()
+}
+
+fn of_slice(slice: &EndpointSlice, service: &Named<'_>, config: &ClusterConfig, all: &mut Vec<Workload>) {
+    let meta = &slice.meta;
+    let ports = slice_ports(slice, service);
     for endpoint in slice.endpoints.iter().filter(|endpoint| endpoint.pod.is_none()) {
         for address in &endpoint.addresses {
             let address_text = address.to_string();

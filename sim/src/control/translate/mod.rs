@@ -5,6 +5,7 @@ mod external;
 mod labels;
 mod peer_authentication;
 mod service;
+mod virtual_service;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use proxy_core::state::Resource;
 use self::authorization::SelectorPolicies;
 use self::peer_authentication::PeerModes;
 use self::service::Memberships;
+pub use self::virtual_service::virtual_services;
 use super::Resources;
 use crate::cluster::{Cluster, Labels, Source};
 

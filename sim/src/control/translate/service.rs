@@ -139,6 +139,11 @@ impl<'a> Memberships<'a> {
         hosts.filter(move |host| host.entry.meta.key == entry.meta.key)
     }
 
+    /// Kubernetes Services that are more than an alias, by namespace and name.
+    pub(super) fn kubernetes(&self) -> impl Iterator<Item = &Named<'a>> {
+        self.services.values().flatten()
+    }
+
     fn selecting_hosts(&self, namespace: &str, labels: &Labels) -> impl Iterator<Item = &NamedHost<'a>> {
         let hosts = self.hosts.get(namespace).into_iter().flatten();
         hosts.filter(|host| host.entry.workload_selector.as_ref().is_some_and(|wanted| selects(wanted, labels)))
