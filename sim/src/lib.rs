@@ -7,6 +7,9 @@
 //! - [`event`]: what happens next, and when.
 //! - [`exec`]: tasks, the processes they belong to, stalls.
 //! - [`wire`]: what travels: segments, packets, payloads.
+//! - [`tcp`]: TCP as a pure state machine.
+//! - [`fabric`]: nodes, zones, the links between them, and what becomes of a packet.
+//! - [`node`]: network namespaces, sockets, capture, and `Host` over all of it.
 //! - [`cluster`]: Kubernetes and Istio objects from YAML, the controllers that act on them, pods and their lives; pure.
 //! - [`control`]: the control plane: translation, pushes, the CA.
 //! - [`app`]: echo servers and clients in the pods, generic over `Host`.
@@ -18,6 +21,9 @@ pub mod control;
 pub mod draws;
 pub mod event;
 pub mod exec;
+pub mod fabric;
+pub mod node;
 pub mod record;
 pub mod seed;
+pub mod tcp;
 pub mod wire;
