@@ -11,7 +11,7 @@ use super::{Authority, Baggage, HboneError};
 use crate::host::Rng;
 use crate::telemetry::TraceId;
 
-const BAGGAGE: &str = "baggage";
+pub(super) const BAGGAGE: &str = "baggage";
 const FORWARDED: &str = "forwarded";
 const TRACEPARENT: &str = "traceparent";
 const FORWARDED_NETWORK: &str = "x-forwarded-network";
