@@ -94,3 +94,8 @@ fn check_policy(policy: &Authorization) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod convergence;
+#[cfg(test)]
+mod tests;

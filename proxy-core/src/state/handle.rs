@@ -119,3 +119,6 @@ impl StateHandle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,3 +138,6 @@ impl Snapshot {
         self.policies.authorize(destination, connection)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -235,7 +235,9 @@ mod tests {
     #[test]
     fn clones_share_what_neither_changed() {
         let mut map = Map::default();
-        (0..1000u32).for_each(|key| drop(map.insert(key, key)));
+        for key in 0..1000u32 {
+            map.insert(key, key);
+        }
         let mut other = map.clone();
         other.insert(500, 0);
         let shared = map.chunks.iter().zip(&*other.chunks).filter(|(one, other)| Arc::ptr_eq(one, other)).count();

@@ -2,6 +2,8 @@
 
 mod apply;
 #[cfg(test)]
+pub(crate) mod arbitrary;
+#[cfg(test)]
 pub(crate) mod fixture;
 mod handle;
 mod index;

@@ -183,3 +183,6 @@ impl PolicyIndex {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

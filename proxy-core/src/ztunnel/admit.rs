@@ -248,3 +248,6 @@ fn guess_service(
     };
     services.find(|(service, mappings)| leads_here(service, mappings)).map(|(service, _)| service.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,3 +117,84 @@ fn needs_certificate(workload: &Workload, node: &str) -> bool {
     let tunnelled = workload.tunnel_protocol == TunnelProtocol::Hbone || workload.native_tunnel;
     tunnelled && (node.is_empty() || &*workload.node == node)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Resource, ResourceName, Update};
+
+    fn pod(name: &str, address: &str, account: &str) -> Workload {
+        Workload {
+            uid: name.into(),
+            name: name.into(),
+            namespace: "default".into(),
+            service_account: account.into(),
+            addresses: vec![address.parse().unwrap()],
+            node: "n1".into(),
+            tunnel_protocol: TunnelProtocol::Hbone,
+            ..Workload::default()
+        }
+    }
+
+    fn upsert(base: &Arc<Snapshot>, pods: &[Workload]) -> (Arc<Snapshot>, Applied) {
+        let upserted = pods.iter().map(|pod| Resource::Workload(Arc::new(pod.clone()))).collect();
+        Snapshot::apply(base, &Update { removed: Vec::new(), upserted })
+    }
+
+    fn remove(base: &Arc<Snapshot>, name: &str, pods: &[Workload]) -> (Arc<Snapshot>, Applied) {
+        let upserted = pods.iter().map(|pod| Resource::Workload(Arc::new(pod.clone()))).collect();
+        Snapshot::apply(base, &Update { removed: vec![ResourceName::Workload(name.into())], upserted })
+    }
+
+    fn identity(account: &str) -> Identity {
+        Identity::new("cluster.local", "default", account)
+    }
+
+    #[test]
+    fn a_certificate_is_wanted_with_its_first_user_and_unwanted_with_its_last() {
+        let mut identities = LocalIdentities::default();
+        let (snapshot, applied) =
+            upsert(&Snapshot::empty(), &[pod("a", "10.0.0.1", "x"), pod("b", "10.0.0.2", "x"), pod("c", "10.0.0.3", "y")]);
+        let news = identities.update("n1", &snapshot, &applied);
+        assert_eq!(news, News { wanted: vec![identity("x"), identity("y")], unwanted: vec![] });
+        let (snapshot, applied) = remove(&snapshot, "a", &[]);
+        assert_eq!(identities.update("n1", &snapshot, &applied), News::default());
+        let (snapshot, applied) = remove(&snapshot, "b", &[]);
+        assert_eq!(identities.update("n1", &snapshot, &applied).unwanted, [identity("x")]);
+        let replacement = Workload { tunnel_protocol: TunnelProtocol::None, ..pod("c", "10.0.0.3", "y") };
+        let (snapshot, applied) = upsert(&snapshot, &[replacement]);
+        assert_eq!(identities.update("n1", &snapshot, &applied).unwanted, [identity("y")]);
+    }
+
+    #[test]
+    fn certificates_of_other_nodes_and_of_plaintext_pods_are_not_wanted() {
+        let mut identities = LocalIdentities::default();
+        let elsewhere = Workload { node: "n2".into(), ..pod("a", "10.0.0.1", "x") };
+        let plain = Workload { tunnel_protocol: TunnelProtocol::None, ..pod("b", "10.0.0.2", "y") };
+        let (snapshot, applied) = upsert(&Snapshot::empty(), &[elsewhere, plain]);
+        assert_eq!(identities.update("n1", &snapshot, &applied), News::default());
+    }
+
+    #[test]
+    fn a_pod_replaced_within_one_push_keeps_its_certificate() {
+        let mut identities = LocalIdentities::default();
+        let (snapshot, applied) = upsert(&Snapshot::empty(), &[pod("a", "10.0.0.1", "x")]);
+        identities.update("n1", &snapshot, &applied);
+        let (snapshot, applied) = remove(&snapshot, "a", &[pod("b", "10.0.0.2", "x")]);
+        assert_eq!(identities.update("n1", &snapshot, &applied), News::default());
+    }
+
+    #[test]
+    fn an_address_has_moved_when_its_owner_is_gone_or_is_another() {
+        let (before, _) = upsert(&Snapshot::empty(), &[pod("a", "10.0.0.1", "x"), pod("b", "10.0.0.2", "x")]);
+        let address = |text: &str| BTreeSet::from([text.parse::<IpAddr>().unwrap()]);
+        let (after, applied) = remove(&before, "a", &[]);
+        assert_eq!(moved_addresses(&before, &after, &applied, ""), address("10.0.0.1"));
+        let (after, applied) = remove(&before, "a", &[pod("c", "10.0.0.1", "x")]);
+        assert_eq!(moved_addresses(&before, &after, &applied, ""), address("10.0.0.1"));
+        let (after, applied) = upsert(&before, &[Workload { capacity: 7, ..pod("b", "10.0.0.2", "x") }]);
+        assert_eq!(moved_addresses(&before, &after, &applied, ""), BTreeSet::new());
+        let (after, applied) = upsert(&before, &[pod("b", "10.0.0.2", "y")]);
+        assert_eq!(moved_addresses(&before, &after, &applied, ""), address("10.0.0.2"));
+    }
+}

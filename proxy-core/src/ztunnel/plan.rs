@@ -308,4 +308,6 @@ fn sample_waypoint<'a>(service: &'a Service, rng: &mut Rng) -> Option<&'a Gatewa
 }
 
 #[cfg(test)]
+mod fail_closed;
+#[cfg(test)]
 mod tests;
