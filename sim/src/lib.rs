@@ -9,3 +9,4 @@
 pub mod app;
 pub mod cluster;
 pub mod record;
+pub mod scenario;
