@@ -209,7 +209,8 @@ impl FromStr for Size {
 impl FromStr for Span {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let (from, to) = text.split_once("..").ok_or_else(|| format!("`{text}` is not a span: write it like 0s..10s"))?;
+        let (from, to) =
+            text.split_once("..").ok_or_else(|| format!("`{text}` is not a span: write it like 0s..10s"))?;
         let (from, to) = (from.parse::<Time>()?.0, to.parse::<Time>()?.0);
         if to <= from {
             return Err(format!("the span `{text}` ends before it begins"));

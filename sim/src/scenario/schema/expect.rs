@@ -37,7 +37,7 @@ pub struct Expect {
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// Text the answer contains.
-    pub body_contains: Option<OneOrMany<String>>,
+    pub body_contains: Option<Spanned<OneOrMany<String>>>,
     /// What the echo server received.
     pub echo: Option<Echoed>,
     /// From start to end of each request.

@@ -15,12 +15,21 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use super::action::ReadWay;
 use super::expect::{Denied, SourceIp, Statuses};
 use super::{Invariants, LinkForm, LinkSection, NodeSection, Nodes, SwitchedOff};
-use crate::cluster::yaml::Spanned;
+use crate::cluster::yaml::{Position, Spanned};
 use crate::scenario::quantity::{Size, Span, Time};
 
 /// One thing, or a list of them.
 #[derive(Clone, Debug)]
-pub struct OneOrMany<T>(pub Vec<T>);
+pub struct OneOrMany<T>(Vec<Spanned<T>>);
+
+impl<T> Spanned<OneOrMany<T>> {
+    /// All of them, each with where it was written.
+    pub fn items(&self) -> impl Iterator<Item = (&T, Position)> {
+        // One alone was written where the field is.
+        let place = |item: &Spanned<T>| if item.position.line == 0 { self.position } else { item.position };
+        self.value.0.iter().map(move |item| (&item.value, place(item)))
+    }
+}
 
 /// Kubernetes YAML: a path relative to the scenario file, or the text itself; in full with the namespace of objects that name none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -255,10 +264,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
                 formatter.write_str("one or a list")
             }
             fn visit_str<E: Error>(self, text: &str) -> Read<Self::Value, E> {
-                T::deserialize(serde::de::value::StrDeserializer::new(text)).map(|one| OneOrMany(vec![one]))
+                T::deserialize(serde::de::value::StrDeserializer::new(text)).map(|one| OneOrMany(vec![one.into()]))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Read<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(|one| OneOrMany(vec![one]))
+                T::deserialize(MapAccessDeserializer::new(map)).map(|one| OneOrMany(vec![one.into()]))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Read<Self::Value, A::Error> {
                 Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMany)

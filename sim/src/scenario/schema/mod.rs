@@ -11,11 +11,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use action::Signer;
 pub use action::{
-    ClosingWay, CloseStep, ConnectStep, ExchangeStep, HboneStep, HttpVersion, LabelStep, ReadWay, RequestStep, ScaleStep,
+    CloseStep, ClosingWay, ConnectStep, ExchangeStep, HboneStep, HttpVersion, LabelStep, ReadWay, RequestStep,
+    ScaleStep,
 };
 pub use expect::{ClosedBy, Denied, Echoed, Expect, ProxyKind, SourceIp, Statuses};
-pub use forms::{DelayForm, Manifest, OneOrMany};
+pub use forms::{DelayForm, Manifest, ManifestSource, OneOrMany};
 
 use super::quantity::{Bandwidth, Rate, Size, Span, Time};
 use crate::cluster::yaml::Spanned;
@@ -72,7 +74,7 @@ pub struct ClusterSection {
     pub root_namespace: Option<String>,
     /// Address families of pods and services, primary first; default `[ipv4]`.
     pub ip_families: Option<Vec<Family>>,
-    /// Which freed pod address is given out first; default `oldest`.
+    /// Which freed pod address is given out first; default `oldest_freed`.
     pub address_reuse: Option<ReuseWay>,
 }
 
@@ -81,9 +83,9 @@ pub struct ClusterSection {
 #[serde(rename_all = "snake_case")]
 pub enum ReuseWay {
     /// Never used ones, then the one freed longest ago.
-    Oldest,
-    /// The one freed last.
-    Newest,
+    OldestFreed,
+    /// The one freed last: the hardest case for whatever remembers addresses.
+    Immediate,
 }
 
 /// An address family.
@@ -135,8 +137,10 @@ pub struct NetworkSection {
     pub same_node: Option<LinkForm>,
     /// Between nodes of one zone; default 250us.
     pub cross_node: Option<LinkForm>,
-    /// Between zones; default 1ms.
+    /// Between zones of one region; default 1ms.
     pub cross_zone: Option<LinkForm>,
+    /// Between regions; default 20ms.
+    pub cross_region: Option<LinkForm>,
 }
 
 /// A link: its latency alone, or with more.
@@ -223,9 +227,9 @@ pub struct Step {
     /// A client that speaks to port 15008 itself, and badly.
     pub hbone: Option<Spanned<HboneStep>>,
     /// `kubectl apply -f`: a path relative to this file, the text itself, or a list of them.
-    pub apply: Option<OneOrMany<Spanned<Manifest>>>,
+    pub apply: Option<Spanned<OneOrMany<Manifest>>>,
     /// `kubectl delete`: objects like `authorizationpolicy/deny.shop`, or paths of manifests.
-    pub delete: Option<OneOrMany<Spanned<String>>>,
+    pub delete: Option<Spanned<OneOrMany<String>>>,
     /// `kubectl label --overwrite`.
     pub label: Option<Spanned<LabelStep>>,
     /// `kubectl scale`.
@@ -246,9 +250,9 @@ pub struct LoadSection {
     /// Its name in results.
     pub name: String,
     /// Who asks: `deploy/name.namespace` and the like; all ready pods take turns.
-    pub from: OneOrMany<Spanned<String>>,
+    pub from: Spanned<OneOrMany<String>>,
     /// What is asked, in turns: `http://name.namespace:port/path`.
-    pub to: OneOrMany<Spanned<String>>,
+    pub to: Spanned<OneOrMany<String>>,
     /// How often.
     pub rate: Rate,
     /// From when to when.
