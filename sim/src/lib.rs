@@ -24,6 +24,7 @@ pub mod exec;
 pub mod fabric;
 pub mod node;
 pub mod record;
+pub mod scenario;
 pub mod seed;
 pub mod tcp;
 pub mod wire;
