@@ -13,6 +13,7 @@
 //! - [`cluster`]: Kubernetes and Istio objects from YAML, the controllers that act on them, pods and their lives; pure.
 //! - [`control`]: the control plane: translation, pushes, the CA.
 //! - [`app`]: echo servers and clients in the pods, generic over `Host`.
+//! - [`mesh`]: a whole mesh: nodes, proxies, pods and their lives, enrollment.
 //! - [`record`]: what a run leaves behind; plain data.
 
 pub mod app;
@@ -22,6 +23,7 @@ pub mod draws;
 pub mod event;
 pub mod exec;
 pub mod fabric;
+pub mod mesh;
 pub mod node;
 pub mod record;
 pub mod scenario;
