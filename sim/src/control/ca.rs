@@ -189,7 +189,10 @@ impl<H: Host> CertificateAuthority for NodeAuthority<H> {
         }
         let validity = request.validity.min(shared.config.leaf_validity_max);
         let signed = shared.issuer.issue(&request.csr_der, identity, host.wall_time(), validity, &mut dice);
-        state.signed += 1;
+        state.signed += u64::from(signed.is_ok());
         signed.map_err(|error| AuthorityError::Refused(error.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests;

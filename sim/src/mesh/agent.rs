@@ -64,18 +64,14 @@ impl Mesh {
             return;
         }
         let Some(node) = self.nodes.get(&runtime.node) else { return };
-        let bypass_inbound =
-            runtime.pod.meta.annotation("ambient.istio.io/bypass-inbound-capture") == Some("true");
+        let bypass_inbound = runtime.pod.meta.annotation("ambient.istio.io/bypass-inbound-capture") == Some("true");
         self.sim.set_capture(runtime.namespace, Some(Capture { bypass_inbound, ..Capture::default() }));
         let in_pod = node.host.in_namespace(runtime.namespace).marked(crate::node::PROXY_MARK);
         let key = runtime.pod.meta.key.clone();
         match node.ztunnel.add_workload(runtime.workload_info(), in_pod) {
             Ok(()) => {
                 runtime.membership = Membership::Captured;
-                self.journal.record(
-                    self.sim.now(),
-                    ObservationKind::Enrollment { pod: uid.clone(), enrolled: true },
-                );
+                self.journal.record(self.sim.now(), ObservationKind::Enrollment { pod: uid.clone(), enrolled: true });
                 let agent = self.config.agent;
                 let delay = self.draw(uid, "annotate", agent.annotate_least, agent.annotate_most);
                 self.agenda.add(self.sim.now() + delay, Work::Announce(uid.clone()));

@@ -15,7 +15,13 @@ use crate::authority::Authority;
 use crate::mesh::{Mesh, Pod};
 
 /// What a hand-made HBONE client is told when it asks `server`'s proxy for `authority`.
-fn attempt(mesh: &Mesh, from: &Pod, server: &Pod, identity: Identity, authority: &str) -> Option<Result<(), HboneError>> {
+fn attempt(
+    mesh: &Mesh,
+    from: &Pod,
+    server: &Pod,
+    identity: Identity,
+    authority: &str,
+) -> Option<Result<(), HboneError>> {
     attempt_by(mesh, from, server, identity, authority, mesh.authority.clone())
 }
 

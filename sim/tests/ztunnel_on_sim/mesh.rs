@@ -112,11 +112,8 @@ impl Mesh {
     pub fn pod(&self, node: usize, name: &str, address: &str, enrolled: bool) -> Pod {
         let on = &self.nodes[node];
         let address: IpAddr = address.parse().unwrap();
-        let namespace = self.sim.add_namespace(NamespaceSpec {
-            node: on.id,
-            name: name.to_owned(),
-            addresses: vec![address],
-        });
+        let namespace =
+            self.sim.add_namespace(NamespaceSpec { node: on.id, name: name.to_owned(), addresses: vec![address] });
         let workload = Arc::new(Workload {
             uid: format!("Kubernetes//Pod/default/{name}").into(),
             name: name.into(),
