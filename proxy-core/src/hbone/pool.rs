@@ -133,7 +133,19 @@ impl<H: Host> Pool<H> {
 
     /// Connections whose key is chosen take no new streams from now on and close with their last one.
     pub fn retire(&self, chosen: impl Fn(&PoolKey) -> bool) {
-        let _ = chosen;
+        let mut retired = Vec::new();
+        {
+            let mut state = self.handle.0.state.lock();
+            state.entries.retain(|key, entry| {
+                if chosen(key) {
+                    retired.append(&mut entry.pooled);
+                }
+                !entry.pooled.is_empty() || entry.attempt.is_some()
+            });
+        }
+        for connection in retired {
+            connection.retire();
+        }
     }
 
     /// Cuts every connection at once; streams break. `reason` is what the events say.

@@ -65,6 +65,12 @@ impl Tunnel {
         &self.info
     }
 
+    /// Resets the stream so that the peer cannot take it for one that ended (CONNECT_ERROR). What was written and not
+    /// yet sent is lost.
+    pub fn abort(mut self) {
+        self.send.send_reset(h2::Reason::CONNECT_ERROR);
+    }
+
     /// Waits until `wanted` bytes, or fewer but not none, may be written.
     fn poll_room(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
         if self.write_ended {

@@ -1,65 +1,20 @@
 //! [`CertificateStore`]: the certificates a proxy holds; at most one fetch an identity.
 
+mod config;
+mod fetch;
+mod ledger;
+
 use std::sync::Arc;
-use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::schedule::Priority;
 use super::{CertificateAuthority, Identity, WorkloadCertificate};
-use crate::host::Host;
-use crate::telemetry::Sink;
-
-/// How a [`CertificateStore`] behaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreConfig {
-    /// Validity asked for. Default 24 h.
-    pub validity: Duration,
-    /// Fetches under way at once. Default 8.
-    pub in_flight_max: usize,
-    /// How long a caller of [`CertificateStore::fetch`] waits for a first certificate. Default 30 s.
-    pub wait_max: Duration,
-    /// How long one answer of the authority may take. Default 30 s.
-    pub fetch_timeout: Duration,
-    /// First backoff after a failure; doubles, ±20 %. Default 1 s.
-    pub backoff_min: Duration,
-    /// Longest backoff before jitter. Default 150 s.
-    pub backoff_max: Duration,
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
-        StoreConfig {
-            validity: Duration::from_secs(24 * 3600),
-            in_flight_max: 8,
-            wait_max: Duration::from_secs(30),
-            fetch_timeout: Duration::from_secs(30),
-            backoff_min: Duration::from_secs(1),
-            backoff_max: Duration::from_secs(150),
-        }
-    }
-}
-
-/// Why there is no certificate.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IdentityUnavailable {
-    /// The authority failed or refused; the store is backing off and will ask again by itself.
-    #[error("no certificate for {identity}: {error}")]
-    Failed {
-        /// Whose.
-        identity: Identity,
-        /// The last failure.
-        error: String,
-    },
-    /// The caller waited long enough; the fetch goes on.
-    #[error("no certificate for {identity} in {waited:?}; is the certificate authority reachable?")]
-    Timeout {
-        /// Whose.
-        identity: Identity,
-        /// How long.
-        waited: Duration,
-    },
-    /// Forgotten while the caller waited.
-    #[error("{0} is no longer needed")]
-    Forgotten(Identity),
-}
+use crate::host::{Host, Instant, timer};
+use crate::telemetry::{Event, Sink};
+pub use config::{CertificateState, IdentityUnavailable, StoreConfig};
+use ledger::{Found, Ledger};
 
 /// The certificates a proxy holds. Cheap to clone; clones are the same store.
 ///
@@ -67,7 +22,7 @@ pub enum IdentityUnavailable {
 /// at a time, refreshed at half its life, and kept while valid when a refresh fails. An expired certificate is never
 /// served.
 pub struct CertificateStore<H, C> {
-    inner: Arc<(H, C)>,
+    inner: Arc<Inner<H, C>>,
 }
 
 impl<H, C> Clone for CertificateStore<H, C> {
@@ -76,11 +31,44 @@ impl<H, C> Clone for CertificateStore<H, C> {
     }
 }
 
+struct Inner<H, C> {
+    host: H,
+    authority: C,
+    config: StoreConfig,
+    sink: Arc<dyn Sink>,
+    ledger: Mutex<Ledger>,
+    /// Wakes the scheduler, which outlives us by a moment.
+    work: Arc<Notify>,
+}
+
+impl<H, C> Drop for Inner<H, C> {
+    fn drop(&mut self) {
+        self.work.notify_one();
+    }
+}
+
 impl<H: Host, C: CertificateAuthority> CertificateStore<H, C> {
     /// An empty store that asks `authority`. Its tasks end when the last clone is dropped.
     pub fn new(host: H, authority: C, config: StoreConfig, sink: Arc<dyn Sink>) -> Self {
-        let _ = (config, sink);
-        CertificateStore { inner: Arc::new((host, authority)) }
+        let work = Arc::new(Notify::new());
+        let ledger = Mutex::new(Ledger::new(config.clone(), host.rng("certificate backoff")));
+        let inner = Arc::new(Inner { host: host.clone(), authority, config, sink, ledger, work: work.clone() });
+        let weak = Arc::downgrade(&inner);
+        host.clone().spawn("certificate scheduler", async move {
+            loop {
+                let next = match weak.upgrade() {
+                    Some(inner) => inner.start_due(),
+                    None => return,
+                };
+                if next == Instant::FAR_FUTURE {
+                    work.notified().await;
+                } else {
+                    // Whichever comes first; both mean: look again.
+                    let _ = timer::timeout(&host, next.saturating_since(host.now()), work.notified()).await;
+                }
+            }
+        });
+        CertificateStore { inner }
     }
 
     /// The certificate of `identity`: at once if one is held, else when the first fetch ends. While the authority
@@ -89,39 +77,96 @@ impl<H: Host, C: CertificateAuthority> CertificateStore<H, C> {
     /// # Errors
     /// [`IdentityUnavailable`].
     pub async fn fetch(&self, identity: &Identity) -> Result<Arc<WorkloadCertificate>, IdentityUnavailable> {
-        let _ = &self.inner;
-        Err(IdentityUnavailable::Forgotten(identity.clone()))
+        let Inner { host, config, ledger, work, .. } = &*self.inner;
+        let deadline = host.now() + config.wait_max;
+        let mut ticket = None;
+        loop {
+            let found = ledger.lock().ask(identity, ticket, host.wall_time(), host.now());
+            let (changed, current) = match found {
+                Found::Certificate(certificate) => return Ok(certificate),
+                Found::Failed(error) => {
+                    return Err(IdentityUnavailable::Failed { identity: identity.clone(), error });
+                }
+                Found::Forgotten => return Err(IdentityUnavailable::Forgotten(identity.clone())),
+                Found::Pending(changed, ticket) => (changed, ticket),
+            };
+            if ticket.is_none() {
+                work.notify_one();
+            }
+            ticket = Some(current);
+            let left = deadline.saturating_since(host.now());
+            if timer::timeout(host, left, changed).await.is_err() {
+                return Err(IdentityUnavailable::Timeout { identity: identity.clone(), waited: config.wait_max });
+            }
+        }
     }
 
     /// The certificate of `identity` if a valid one is held now.
     pub fn current(&self, identity: &Identity) -> Option<Arc<WorkloadCertificate>> {
-        let _ = identity;
-        None
+        self.inner.ledger.lock().current(identity, self.inner.host.wall_time())
     }
 
     /// Starts fetching `identity` at low priority, if it is not held.
     pub fn prefetch(&self, identity: Identity) {
-        let _ = identity;
+        self.inner.ledger.lock().want(&identity, Priority::Warmup, self.inner.host.now());
+        self.inner.work.notify_one();
     }
 
     /// Drops `identity` and stops refreshing it; who waits for it is told [`IdentityUnavailable::Forgotten`].
     pub fn forget(&self, identity: &Identity) {
-        let _ = identity;
+        self.inner.ledger.lock().forget(identity);
     }
 
     /// Every identity held or asked for, in order, and how it stands.
     pub fn list(&self) -> Vec<(Identity, CertificateState)> {
-        Vec::new()
+        self.inner.ledger.lock().list(self.inner.host.wall_time())
     }
 }
 
-/// How an identity stands in the store.
-#[derive(Clone, Debug)]
-pub enum CertificateState {
-    /// Being fetched for the first time.
-    Initializing,
-    /// Held and valid.
-    Available(Arc<WorkloadCertificate>),
-    /// Not held; the last failure.
-    Unavailable(String),
+impl<H: Host, C: CertificateAuthority> Inner<H, C> {
+    /// Starts every fetch that is due and allowed; says when to look again.
+    fn start_due(self: &Arc<Self>) -> Instant {
+        loop {
+            let now = self.host.now();
+            let identity = match self.ledger.lock().start(now) {
+                Ok(identity) => identity,
+                Err(next) => return next,
+            };
+            let fetch = Fetch { inner: self.clone(), identity, done: false };
+            self.host.spawn("certificate fetch", fetch.run());
+        }
+    }
+}
+
+/// A fetch under way. However it ends, the ledger hears of it.
+struct Fetch<H: Host, C: CertificateAuthority> {
+    inner: Arc<Inner<H, C>>,
+    identity: Identity,
+    done: bool,
+}
+
+impl<H: Host, C: CertificateAuthority> Fetch<H, C> {
+    async fn run(mut self) {
+        let Inner { host, authority, config, .. } = &*self.inner;
+        let outcome = fetch::certificate(host, authority, config, &self.identity).await;
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: Result<WorkloadCertificate, String>) {
+        self.done = true;
+        let Inner { host, sink, ledger, work, .. } = &*self.inner;
+        let at = host.now();
+        let reported = outcome.as_ref().map(drop).map_err(String::clone);
+        ledger.lock().finish(&self.identity, outcome.map(Arc::new), host.wall_time(), at);
+        work.notify_one();
+        sink.record(Event::Certificate { at, identity: self.identity.clone(), outcome: reported });
+    }
+}
+
+impl<H: Host, C: CertificateAuthority> Drop for Fetch<H, C> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.end(Err("the fetch was given up".to_owned()));
+        }
+    }
 }

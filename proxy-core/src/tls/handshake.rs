@@ -6,7 +6,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::verify::Accepted;
-use super::{TlsError, TlsOptions, client_config, der, server_config};
+use super::{SigningKey, TlsError, TlsOptions, client_config, der, server_config};
 use crate::host::{Host, WallTime};
 use crate::identity::{Identity, WorkloadCertificate};
 
@@ -88,11 +88,19 @@ pub fn validity(certificate: &[u8]) -> Result<(WallTime, WallTime), TlsError> {
         .ok_or_else(|| TlsError::Untrusted("the certificate's validity cannot be read".to_owned()))
 }
 
-/// Whether a DER certificate carries `identity` as a SPIFFE URI SAN. Verifies nothing.
+/// Whether a DER certificate is for this key and names exactly this identity. Does not verify who signed it.
 ///
 /// # Errors
-/// [`TlsError::WrongIdentity`], or [`TlsError::Untrusted`] if it is no certificate.
-pub(crate) fn names(certificate: &[u8], identity: &Identity) -> Result<(), TlsError> {
-    let expected = Accepted::OneOf([identity.clone()].into());
-    expected.identity(&CertificateDer::from(certificate)).map(drop)
+/// [`TlsError::WrongIdentity`], or [`TlsError::Untrusted`] if it is no certificate or for another key.
+pub(crate) fn check_leaf(certificate: &[u8], identity: &Identity, key: &SigningKey) -> Result<(), TlsError> {
+    let der = CertificateDer::from(certificate);
+    let leaf = webpki::EndEntityCert::try_from(&der).map_err(|error| TlsError::Untrusted(error.to_string()))?;
+    let names: Vec<&str> = leaf.valid_uri_names().collect();
+    if names != [identity.to_string()] {
+        return Err(TlsError::WrongIdentity { expected: vec![identity.clone()], found: names.join(" and ") });
+    }
+    if !leaf.subject_public_key_info().ends_with(key.public_point()) {
+        return Err(TlsError::Untrusted("the certificate is for another key".to_owned()));
+    }
+    Ok(())
 }

@@ -19,6 +19,6 @@ mod verify;
 
 pub use config::{Crypto, TlsOptions, client_config, server_config};
 pub use error::TlsError;
-pub(crate) use handshake::names;
+pub(crate) use handshake::check_leaf;
 pub use handshake::{Peer, Secured, TlsStream, accept, connect, validity};
 pub use key::SigningKey;

@@ -10,7 +10,7 @@ use super::stream;
 use crate::hbone::ServerConnection;
 use crate::host::{Accepted, Host};
 use crate::identity::CertificateAuthority;
-use crate::net::drain::DrainWatcher;
+use crate::net::drain::{DrainWatcher, Phase};
 use crate::telemetry::{Reason, Reporter};
 
 /// Carries one HBONE connection to its end. Its streams run in tasks of their own.
@@ -65,11 +65,12 @@ async fn take_streams<H: Host, C: CertificateAuthority>(
     loop {
         let next = if announced {
             match race(watcher.cut(), connection.next()).await {
-                First::Left(_) => return,
+                First::Left(_) => return connection.close(Reason::Drained),
                 First::Right(next) => next,
             }
         } else {
             match race(draining.as_mut(), connection.next()).await {
+                First::Left(Phase::Cut { .. }) => return connection.close(Reason::WorkloadRemoved),
                 First::Left(_) => {
                     announced = true;
                     connection.graceful_shutdown();

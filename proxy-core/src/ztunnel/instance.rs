@@ -59,7 +59,7 @@ impl<H: Host, C: CertificateAuthority> Shared<H, C> {
 }
 
 /// The proxy of one pod.
-pub(super) struct Instance<H, C> {
+pub(super) struct Instance<H: Host, C> {
     pub(super) shared: Arc<Shared<H, C>>,
     pub(super) info: WorkloadInfo,
     pub(super) local: LocalWorkload,

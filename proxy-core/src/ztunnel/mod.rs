@@ -59,25 +59,25 @@ pub const ILLEGAL_PORTS: [u16; 3] = [OUTBOUND_PORT, INBOUND_PORT, HBONE_PORT];
 /// The proxy of one node. Cheap to clone; clones are the same proxy.
 ///
 /// Idle, it runs three tasks for each pod and one that follows the control plane, and no timer.
-pub struct Ztunnel<H, C> {
+pub struct Ztunnel<H: Host, C> {
     instances: Arc<Instances<H, C>>,
 }
 
-impl<H, C> Clone for Ztunnel<H, C> {
+impl<H: Host, C> Clone for Ztunnel<H, C> {
     fn clone(&self) -> Self {
         Ztunnel { instances: self.instances.clone() }
     }
 }
 
 /// The instances of a proxy, by uid.
-struct Instances<H, C> {
+struct Instances<H: Host, C> {
     shared: Arc<Shared<H, C>>,
     by_uid: Mutex<BTreeMap<Arc<str>, Arc<Instance<H, C>>>>,
     /// Of the proxy itself; each instance has its own.
     drain: DrainTrigger,
 }
 
-impl<H, C> Instances<H, C> {
+impl<H: Host, C> Instances<H, C> {
     fn all(&self) -> Vec<Arc<Instance<H, C>>> {
         self.by_uid.lock().values().cloned().collect()
     }

@@ -64,7 +64,7 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     tracked.tell_opened();
     let outcome = carry(&instance, &tracked, &workload, &plan, traceparent, stream).await;
     tracked.tell_closed(instance.host.now(), outcome);
-    // The snapshot and the watcher live as long as the connection: nothing else holds a drain open.
+    // Held until here: a drain waits for it.
     drop(watcher);
 }
 
@@ -98,11 +98,18 @@ async fn carry<H: Host, C: CertificateAuthority>(
             outcome
         }
         Carrier::Tunnel(mut tunnel) => {
-            let copying = copy(&mut stream, &mut tunnel, OnResets::SERVER_TUNNEL, record);
-            match race(record.ordered_to_end(), copying).await {
+            let copied = {
+                let copying = copy(&mut stream, &mut tunnel, OnResets::SERVER_TUNNEL, record);
+                race(record.ordered_to_end(), copying).await
+            };
+            let outcome = match copied {
                 First::Left(failure) => Err(failure),
                 First::Right(outcome) => outcome.map_err(|failure| Failure::broken(&failure, Some(Side::Server))),
+            };
+            if outcome.is_err() {
+                tunnel.abort();
             }
+            outcome
         }
     };
     if outcome.is_err() {
@@ -112,18 +119,14 @@ async fn carry<H: Host, C: CertificateAuthority>(
     outcome
 }
 
-fn describe<H, C>(
+fn describe<H: Host, C: CertificateAuthority>(
     instance: &Instance<H, C>,
     snapshot: &Snapshot,
     workload: &Arc<Workload>,
     refused: &Refused,
     plan: &Plan,
     traceparent: TraceParent,
-) -> Arc<ConnectionInfo>
-where
-    H: Host,
-    C: CertificateAuthority,
-{
+) -> Arc<ConnectionInfo> {
     let (security, authority) = match &plan.transport {
         Transport::Tcp => (ConnectionSecurity::Unknown, None),
         Transport::Hbone(tunnel) => (ConnectionSecurity::MutualTls, Some(tunnel.authority.clone())),

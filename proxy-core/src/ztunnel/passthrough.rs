@@ -61,6 +61,7 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     tracked.tell_opened();
     let outcome = carry(&instance, &tracked, &admission, stream).await;
     tracked.tell_closed(instance.host.now(), outcome);
+    // Held until here: a drain waits for it.
     drop(watcher);
 }
 

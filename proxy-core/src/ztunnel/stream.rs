@@ -32,11 +32,11 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
 ) {
     let trace = incoming.headers().traceparent.map(|traceparent| traceparent.trace);
     let trace = trace.unwrap_or_else(|| TraceParent::random(&mut instance.shared.rng.lock()).trace);
-    match admitted(&instance, &incoming, local, trace) {
+    match admitted(&instance, &incoming, local) {
         Ok(Admitted { snapshot, workload, admission }) => {
             let info = describe(&instance, &snapshot, &workload, &incoming, local, trace, &admission);
             let identity = incoming.info().peer_identity.clone();
-            let judged = admission.connection(incoming.peer(), Some(identity));
+            let judged = admission.connection(incoming.info().peer, Some(identity));
             let record = Record::new(info, Some(judged), instance.host.now(), instance.shared.sink.clone());
             let tracked = instance.connections.track(record);
             tracked.tell_opened();
@@ -46,7 +46,7 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
         Err(Rejected { status, failure, workload }) => {
             let refused = Refused {
                 reporter: Reporter::Destination,
-                source: incoming.peer(),
+                source: incoming.info().peer,
                 destination: local,
                 trace: Some(trace),
                 workload,
@@ -55,6 +55,7 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
             instance.tell_refused(refused, failure);
         }
     }
+    // Held until here: a drain waits for it.
     drop(watcher);
 }
 
@@ -75,7 +76,6 @@ fn admitted<H: Host, C: CertificateAuthority>(
     instance: &Instance<H, C>,
     incoming: &IncomingConnect,
     local: SocketAddr,
-    _trace: TraceId,
 ) -> Result<Admitted, Rejected> {
     let bad = |text: String| Rejected {
         status: StatusCode::BAD_REQUEST,
@@ -96,7 +96,7 @@ fn admitted<H: Host, C: CertificateAuthority>(
     };
     let inbound = InboundConnect {
         workload: &workload,
-        peer: incoming.peer(),
+        peer: incoming.info().peer,
         local,
         authority,
         forwarded_host: incoming.headers().forwarded_host.as_deref(),
@@ -145,7 +145,7 @@ async fn carry<H: Host, C: CertificateAuthority>(
     };
     let header = admission
         .proxy_header
-        .map(|destination| proxy_header(incoming.peer(), destination, record.info.source_identity.as_ref()));
+        .map(|destination| proxy_header(incoming.info().peer, destination, record.info.source_identity.as_ref()));
     let baggage = instance.config().response_baggage.then(|| baggage_of(workload));
     let mut tunnel = incoming.accept(baggage.as_ref())?;
     let copied = {
@@ -165,7 +165,9 @@ async fn carry<H: Host, C: CertificateAuthority>(
         First::Right(outcome) => outcome,
     };
     if outcome.is_err() {
+        // Nobody may take a broken stream for a finished one.
         application.reset();
+        tunnel.abort();
     }
     outcome
 }
@@ -198,7 +200,7 @@ fn describe<H: Host, C: CertificateAuthority>(
         trace,
         reporter: Reporter::Destination,
         local_workload: Some(workload.clone()),
-        source: incoming.peer(),
+        source: incoming.info().peer,
         source_workload: source_workload.or_else(|| workload_of(&incoming.headers().baggage)),
         source_identity: Some(incoming.info().peer_identity.clone()),
         original_destination: local,

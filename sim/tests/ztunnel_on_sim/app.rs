@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use proxy_core::host::{Dial, Host, Listener};
-use sim::SimHost;
+use sim::node::SimHost;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Who came to a server, by the address it saw.
-pub type Visitors = Arc<Mutex<Vec<SocketAddr>>>;
+pub(crate) type Visitors = Arc<Mutex<Vec<SocketAddr>>>;
 
 /// Returns what it is sent, as it comes, until the client ends.
-pub fn echo(host: &SimHost, port: u16) -> Visitors {
+pub(crate) fn echo(host: &SimHost, port: u16) -> Visitors {
     serve(host, port, |mut stream| async move {
         let mut buffer = vec![0; 16 * 1024];
         loop {
@@ -31,7 +31,7 @@ pub fn echo(host: &SimHost, port: u16) -> Visitors {
 }
 
 /// Reads everything, then answers with how much it was.
-pub fn count(host: &SimHost, port: u16) -> Visitors {
+pub(crate) fn count(host: &SimHost, port: u16) -> Visitors {
     serve(host, port, |mut stream| async move {
         let mut all = Vec::new();
         if stream.read_to_end(&mut all).await.is_ok() {
@@ -60,37 +60,37 @@ where
 
 /// What became of a client's connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    pub connected: bool,
+pub(crate) struct Seen {
+    pub(crate) connected: bool,
     /// All bytes received.
-    pub received: Vec<u8>,
+    pub(crate) received: Vec<u8>,
     /// How it ended: `None` while it has not.
-    pub end: Option<Result<(), io::ErrorKind>>,
+    pub(crate) end: Option<Result<(), io::ErrorKind>>,
 }
 
 impl Seen {
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.received).unwrap()
     }
 }
 
 /// A client's connection, as the test sees it.
 #[derive(Clone, Default)]
-pub struct Client(Arc<Mutex<Seen>>);
+pub(crate) struct Client(Arc<Mutex<Seen>>);
 
 impl Client {
-    pub fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         self.0.lock().clone()
     }
 }
 
 /// Connects, sends, half-closes, reads to the end.
-pub fn ask(host: &SimHost, to: SocketAddr, question: &[u8]) -> Client {
+pub(crate) fn ask(host: &SimHost, to: SocketAddr, question: &[u8]) -> Client {
     talk(host, to, question, true)
 }
 
 /// Connects, sends, and keeps the connection open for as long as the other side does.
-pub fn hold(host: &SimHost, to: SocketAddr, question: &[u8]) -> Client {
+pub(crate) fn hold(host: &SimHost, to: SocketAddr, question: &[u8]) -> Client {
     talk(host, to, question, false)
 }
 

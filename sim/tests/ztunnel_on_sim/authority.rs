@@ -9,18 +9,18 @@ use proxy_core::identity::{AuthorityError, CertificateAuthority, SignedChain, Si
 use proxy_core::tls::issue::Issuer;
 
 /// The start of simulated time, as certificates see it.
-pub const EPOCH: WallTime = WallTime::from_unix_secs(1_767_225_600);
+pub(crate) const EPOCH: WallTime = WallTime::from_unix_secs(1_767_225_600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// One root for the whole mesh. Clones are the same authority.
 #[derive(Clone)]
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer,
     rng: Arc<Mutex<Rng>>,
 }
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut rng = Rng::from_number(7);
         let issuer = Issuer::new("mesh", EPOCH, DAY * 365, &mut rng).unwrap();
         Authority { issuer, rng: Arc::new(Mutex::new(rng)) }

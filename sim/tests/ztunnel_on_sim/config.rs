@@ -5,23 +5,23 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The proxy's end.
-pub struct Pushes(UnboundedReceiver<Push>);
+pub(crate) struct Pushes(UnboundedReceiver<Push>);
 
 /// The test's end.
 #[derive(Clone)]
-pub struct Pusher(UnboundedSender<Push>);
+pub(crate) struct Pusher(UnboundedSender<Push>);
 
-pub fn channel() -> (Pusher, Pushes) {
+pub(crate) fn channel() -> (Pusher, Pushes) {
     let (sender, receiver) = unbounded_channel();
     (Pusher(sender), Pushes(receiver))
 }
 
 impl Pusher {
-    pub fn push(&self, update: &Arc<SharedUpdate>, initial: bool) {
+    pub(crate) fn push(&self, update: &Arc<SharedUpdate>, initial: bool) {
         self.0.send(Push { nonce: 0, update: update.clone(), initial }).unwrap();
     }
 
-    pub fn nothing(&self) {
+    pub(crate) fn nothing(&self) {
         self.push(&SharedUpdate::new(Update::default()), true);
     }
 }

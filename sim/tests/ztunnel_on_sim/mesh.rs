@@ -11,14 +11,16 @@ use proxy_core::policy::{Action, Authorization, Clause, Match, PolicyKey, Rule, 
 use proxy_core::state::{Resource, ResourceName, SharedUpdate, TunnelProtocol, Update, Workload};
 use proxy_core::telemetry::{ConnectionInfo, Event, Reason, Reporter, Sink};
 use proxy_core::ztunnel::{WorkloadInfo, Ztunnel, ZtunnelConfig};
-use sim::{Capture, NamespaceId, NamespaceSpec, NodeId, NodeSpec, PROXY_MARK, Sim, SimConfig, SimHost};
+use sim::fabric::{NamespaceSpec, NodeSpec};
+use sim::node::{Capture, PROXY_MARK, Sim, SimConfig, SimHost};
+use sim::wire::{NamespaceId, NodeId};
 
 use crate::authority::Authority;
 use crate::config::{self, Pusher};
 
 /// Everything the proxies told, in order.
 #[derive(Default)]
-pub struct Events(Mutex<Vec<Event>>);
+pub(crate) struct Events(Mutex<Vec<Event>>);
 
 impl Sink for Events {
     fn record(&self, event: Event) {
@@ -27,12 +29,12 @@ impl Sink for Events {
 }
 
 impl Events {
-    pub fn all(&self) -> Vec<Event> {
+    pub(crate) fn all(&self) -> Vec<Event> {
         self.0.lock().clone()
     }
 
     /// How connections of one side ended, in order.
-    pub fn closed(&self, by: Reporter) -> Vec<(Arc<ConnectionInfo>, Reason, u64, u64)> {
+    pub(crate) fn closed(&self, by: Reporter) -> Vec<(Arc<ConnectionInfo>, Reason, u64, u64)> {
         let closed = |event| match event {
             Event::Closed { connection, reason, sent, received, .. } if connection.reporter == by => {
                 Some((connection, reason, sent, received))
@@ -43,12 +45,12 @@ impl Events {
     }
 
     /// Why connections of one side ended, in order.
-    pub fn reasons(&self, by: Reporter) -> Vec<Reason> {
+    pub(crate) fn reasons(&self, by: Reporter) -> Vec<Reason> {
         self.closed(by).into_iter().map(|(_, reason, ..)| reason).collect()
     }
 
     /// Early refusals, in order.
-    pub fn refused(&self) -> Vec<(Reporter, Reason, String)> {
+    pub(crate) fn refused(&self) -> Vec<(Reporter, Reason, String)> {
         let refused = |event| match event {
             Event::Refused { reporter, reason, error, .. } => Some((reporter, reason, error)),
             _ => None,
@@ -57,48 +59,48 @@ impl Events {
     }
 }
 
-pub struct Node {
+pub(crate) struct Node {
     id: NodeId,
-    pub ztunnel: Ztunnel<SimHost, Authority>,
+    pub(crate) ztunnel: Ztunnel<SimHost, Authority>,
     process: SimHost,
     pusher: Pusher,
 }
 
-pub struct Pod {
-    pub workload: Arc<Workload>,
-    pub address: IpAddr,
-    pub namespace: NamespaceId,
+pub(crate) struct Pod {
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) address: IpAddr,
+    pub(crate) namespace: NamespaceId,
     /// The application's process.
-    pub host: SimHost,
+    pub(crate) host: SimHost,
 }
 
 impl Pod {
-    pub fn at(&self, port: u16) -> SocketAddr {
+    pub(crate) fn at(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.address, port)
     }
 }
 
-pub struct Mesh {
-    pub sim: Sim,
-    pub events: Arc<Events>,
-    pub authority: Authority,
-    pub nodes: Vec<Node>,
+pub(crate) struct Mesh {
+    pub(crate) sim: Sim,
+    pub(crate) events: Arc<Events>,
+    pub(crate) authority: Authority,
+    pub(crate) nodes: Vec<Node>,
     workloads: Mutex<BTreeMap<Arc<str>, Arc<Workload>>>,
 }
 
 impl Mesh {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let sim = Sim::new(SimConfig::default());
         let events = Arc::new(Events::default());
         let authority = Authority::new();
         let nodes = ["n1", "n2"].map(|name| {
-            let id = sim.add_node(NodeSpec { name: name.into(), ..NodeSpec::default() });
-            let namespace = sim.add_namespace(NamespaceSpec {
-                node: id,
-                name: format!("{name}/proxy"),
+            let id = sim.add_node(NodeSpec {
+                name: name.into(),
+                zone: "z".into(),
+                region: "r".into(),
                 addresses: vec![format!("192.168.0.{}", &name[1..]).parse().unwrap()],
             });
-            let process = sim.process(namespace, "ztunnel");
+            let process = sim.process(sim.node_namespace(id), "ztunnel");
             let (pusher, pushes) = config::channel();
             let config = ZtunnelConfig { node: name.into(), ..ZtunnelConfig::default() };
             let ztunnel = Ztunnel::start(process.clone(), config, pushes, authority.clone(), events.clone());
@@ -109,7 +111,7 @@ impl Mesh {
     }
 
     /// A pod known to the control plane. Enrolled: captured, and served by its node's proxy.
-    pub fn pod(&self, node: usize, name: &str, address: &str, enrolled: bool) -> Pod {
+    pub(crate) fn pod(&self, node: usize, name: &str, address: &str, enrolled: bool) -> Pod {
         let on = &self.nodes[node];
         let address: IpAddr = address.parse().unwrap();
         let namespace =
@@ -141,7 +143,7 @@ impl Mesh {
         Pod { workload, address, namespace, host }
     }
 
-    pub fn push(&self, upserted: Vec<Resource>) {
+    pub(crate) fn push(&self, upserted: Vec<Resource>) {
         for resource in &upserted {
             if let Resource::Workload(workload) = resource {
                 self.workloads.lock().insert(workload.uid.clone(), workload.clone());
@@ -150,7 +152,7 @@ impl Mesh {
         self.push_update(Update { removed: Vec::new(), upserted });
     }
 
-    pub fn remove(&self, name: ResourceName) {
+    pub(crate) fn remove(&self, name: ResourceName) {
         self.push_update(Update { removed: vec![name], upserted: Vec::new() });
     }
 
@@ -160,32 +162,32 @@ impl Mesh {
     }
 
     /// The pod's record with these selector policies.
-    pub fn attach(&self, pod: &Pod, policies: &[PolicyKey]) {
+    pub(crate) fn attach(&self, pod: &Pod, policies: &[PolicyKey]) {
         let workload = Workload { authorization_policies: policies.to_vec(), ..(*pod.workload).clone() };
         self.push(vec![Resource::Workload(Arc::new(workload))]);
     }
 
-    pub fn run(&self, time: Duration) {
+    pub(crate) fn run(&self, time: Duration) {
         self.sim.run_for(time).unwrap();
     }
 
-    pub fn run_ms(&self, time: u64) {
+    pub(crate) fn run_ms(&self, time: u64) {
         self.run(Duration::from_millis(time));
     }
 
-    pub fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.sim.now()
     }
 }
 
 /// Refuses whoever is `principal`, given without `spiffe://`.
-pub fn deny(name: &str, scope: Scope, principal: &str) -> Resource {
+pub(crate) fn deny(name: &str, scope: Scope, principal: &str) -> Resource {
     let matched = Match { principals: vec![StringMatch::Exact(principal.into())], ..Match::default() };
     policy(name, scope, matched)
 }
 
 /// Refuses whoever has no identity: what STRICT comes down to.
-pub fn strict(name: &str) -> Resource {
+pub(crate) fn strict(name: &str) -> Resource {
     policy(name, Scope::WorkloadSelector, Match { not_principals: vec![StringMatch::Presence], ..Match::default() })
 }
 
@@ -199,6 +201,6 @@ fn policy(name: &str, scope: Scope, matched: Match) -> Resource {
     }))
 }
 
-pub fn key(name: &str) -> PolicyKey {
+pub(crate) fn key(name: &str) -> PolicyKey {
     PolicyKey::new("default", name)
 }
