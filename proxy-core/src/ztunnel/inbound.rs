@@ -20,7 +20,9 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     watcher: DrainWatcher,
 ) {
     let (peer, local) = (accepted.peer, accepted.original_dst);
-    let established = match race(watcher.cut(), handshake(&instance, accepted)).await {
+    // Boxed: what a handshake needs is let go of when it is done, for the connection may idle for hours.
+    let handshake = Box::pin(handshake(&instance, accepted));
+    let established = match race(watcher.cut(), handshake).await {
         First::Left(_) => return,
         First::Right(established) => established,
     };

@@ -77,7 +77,8 @@ async fn carry<H: Host, C: CertificateAuthority>(
     mut stream: H::Tcp,
 ) -> Result<(), Failure> {
     let source = record.info.source;
-    let connecting = transport::connect(instance, workload, source, plan, traceparent);
+    // Boxed: what connecting needs is let go of when it is done.
+    let connecting = Box::pin(transport::connect(instance, workload, source, plan, traceparent));
     let carrier = match race(record.ordered_to_end(), connecting).await {
         First::Left(failure) => return Err(failure),
         First::Right(carrier) => carrier?,

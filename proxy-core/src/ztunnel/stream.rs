@@ -122,11 +122,12 @@ async fn carry<H: Host, C: CertificateAuthority>(
     mut incoming: IncomingConnect,
 ) -> Result<(), Failure> {
     let connected = {
-        let connecting = async {
+        // Boxed: what connecting needs is let go of when it is done.
+        let connecting = Box::pin(async {
             judge(instance, record).await?;
             let from = admission.preserve_source.then(|| record.info.source.ip());
             application::connect(&instance.host, instance.config(), admission.application, from).await
-        };
+        });
         let gone = race(record.ordered_to_end(), incoming.cancelled());
         match race(gone, connecting).await {
             First::Left(First::Left(failure)) => Err(failure),
