@@ -11,16 +11,20 @@
 //! - [`fabric`]: nodes, zones, the links between them, and what becomes of a packet.
 //! - [`node`]: network namespaces, sockets, capture, and `Host` over all of it.
 //! - [`cluster`]: Kubernetes and Istio objects from YAML, the controllers that act on them, pods and their lives; pure.
+//! - [`control`]: the control plane: translation, pushes, the CA.
 //! - [`app`]: echo servers and clients in the pods, generic over `Host`.
+//! - [`mesh`]: a whole mesh: nodes, proxies, pods and their lives, enrollment.
 //! - [`record`]: what a run leaves behind; plain data.
 //! - [`scenario`]: scenario files, what they mean, and running them.
 
 pub mod app;
 pub mod cluster;
+pub mod control;
 pub mod draws;
 pub mod event;
 pub mod exec;
 pub mod fabric;
+pub mod mesh;
 pub mod node;
 pub mod record;
 pub mod scenario;

@@ -81,14 +81,18 @@ impl Tcb {
         let fin_acknowledged = self.fin_sent && ack == self.send_next;
         self.send_buffer.acknowledge(progress - u32::from(fin_acknowledged));
         self.send_unacknowledged = ack;
+        let reported_before = self.scoreboard.total();
         self.scoreboard.advance(ack);
+        // Bytes reported earlier have left the network long ago: a hole that closes must not open the window by all
+        // that lay behind it.
+        let delivered = progress.saturating_sub(reported_before - self.scoreboard.total());
         self.round_trip.acknowledged(now, ack, &self.config);
         self.round_trip.backoff = 0;
         self.retries = 0;
         if self.congestion.phase == Phase::Open {
             self.congestion.duplicates = 0;
         }
-        self.congestion.acknowledged(progress, flight, u32::from(self.mss));
+        self.congestion.acknowledged(delivered, flight, u32::from(self.mss));
         self.retransmit_at =
             if ack == self.send_next { Instant::FAR_FUTURE } else { now + self.round_trip.timeout(&self.config) };
         // A third of the buffer, so that writers wake for something worth it (Linux: `sk_stream_is_writeable`).

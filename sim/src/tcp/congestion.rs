@@ -58,7 +58,7 @@ impl Congestion {
         }
         if self.window < self.threshold {
             if flight.saturating_mul(2) >= self.window {
-                self.window = self.window.saturating_add(bytes);
+                self.window = self.window.saturating_add(bytes).min(self.threshold);
             }
         } else if flight.saturating_add(mss) >= self.window {
             self.credit = self.credit.saturating_add(bytes);
@@ -77,8 +77,7 @@ impl Congestion {
 
     /// Fast retransmit: halves the window (RFC 5681 §3.2) and marks the first packet lost.
     pub(super) fn enter_recovery(&mut self, unacknowledged: Seq, next: Seq, mss: u32) {
-        let flight = next.since(unacknowledged);
-        self.threshold = (flight / 2).max(2 * mss);
+        self.halve(next.since(unacknowledged), mss);
         self.window = self.threshold;
         self.credit = 0;
         self.phase = Phase::Recovery;
@@ -87,10 +86,16 @@ impl Congestion {
         self.resend_next = unacknowledged;
     }
 
+    /// The new threshold is half of what was in flight, or half the window if that is less: while bytes selectively
+    /// acknowledged wait for one before them, far more than a window is unacknowledged (Linux halves the window).
+    fn halve(&mut self, flight: u32, mss: u32) {
+        self.threshold = (flight.min(self.window) / 2).max(2 * mss);
+    }
+
     /// A timeout: one packet, and everything not known to have arrived is lost. `again` if the one before brought nothing.
     pub(super) fn enter_loss(&mut self, unacknowledged: Seq, next: Seq, mss: u32, again: bool) {
         if !again {
-            self.threshold = (next.since(unacknowledged) / 2).max(2 * mss);
+            self.halve(next.since(unacknowledged), mss);
         }
         self.window = mss;
         self.credit = 0;

@@ -39,3 +39,6 @@ pub use receive::ReadState;
 pub use send::WriteState;
 pub use split::{Split, split};
 pub use tcb::{State, Tcb};
+
+#[cfg(test)]
+mod tests;

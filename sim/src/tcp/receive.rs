@@ -97,11 +97,12 @@ impl Tcb {
         if self.acknowledge_now {
             return;
         }
-        // RFC 5681 §4.2: at least every second full packet, and never later than the delay.
+        // RFC 5681 §4.2: at least every second full packet, and never later than the delay. Like Linux, a full packet and
+        // anything beside it are enough.
         if self.quick_acknowledgements > 0 {
             self.quick_acknowledgements -= 1;
             self.acknowledge_now = true;
-        } else if self.receive_next.since(self.acknowledged) >= 2 * u32::from(self.mss) {
+        } else if self.receive_next.since(self.acknowledged) > u32::from(self.mss) {
             self.acknowledge_now = true;
         } else {
             self.acknowledge_at = self.acknowledge_at.min(now + self.config.delayed_acknowledgement);
@@ -110,14 +111,15 @@ impl Tcb {
 
     /// The window field of the next segment; remembers what it promises.
     ///
-    /// The edge never moves back, and moves on only by a full packet or half the buffer, whichever is less (receiver's
+    /// The edge never moves back, and moves on only by full packets or half the buffer, whichever is less (receiver's
     /// silly-window avoidance, RFC 1122 §4.2.3.3). Scaling rounds down what is said, never what is accepted.
     #[inline]
     pub(super) fn offer_window(&mut self) -> u16 {
         let free = self.config.receive_buffer.saturating_sub(self.receive_buffer.len());
         let promised = self.receive_edge.saturating_since(self.receive_next);
         let step = (self.config.receive_buffer / 2).min(u32::from(self.mss)).max(1);
-        let offer = if free >= promised.saturating_add(step) { free } else { promised };
+        let offer = promised + free.saturating_sub(promised) / step * step;
+        self.window_short = free < self.config.receive_buffer / 4 * 3;
         let window = (offer >> self.receive_scale).min(u32::from(u16::MAX));
         self.receive_edge = self.receive_edge.max(self.receive_next.plus(window << self.receive_scale));
         window as u16
@@ -140,17 +142,18 @@ impl Tcb {
         Some(chunk)
     }
 
-    /// Tells the peer about room that reading made, when it matters: at most half the buffer is still promised and
-    /// there is now twice as much. Large buffers are thus read with few updates.
+    /// Tells the peer about room that reading made, when it matters: the last offer was short for lack of room, and it
+    /// can now be doubled or grow by a quarter of the buffer. Large buffers are thus read with few updates.
     fn update_window(&mut self, out: &mut Output) {
         let promised = self.receive_edge.saturating_since(self.receive_next);
         let size = self.config.receive_buffer;
-        if promised > size / 2 || !matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
+        if !self.window_short || !matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
             return;
         }
         let free = size.saturating_sub(self.receive_buffer.len());
         let step = (size / 2).min(u32::from(self.mss)).max(1);
-        if free >= promised.saturating_add(step) && free >= promised.saturating_mul(2) {
+        let gain = free.saturating_sub(promised);
+        if gain >= step && (gain >= promised || gain >= size / 4) {
             self.send_acknowledgement(out);
         }
     }

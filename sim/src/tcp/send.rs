@@ -122,7 +122,9 @@ impl Tcb {
         self.round_trip.cancel_sample();
         self.last_sent = now;
         self.emit(start, flags, payload, out);
-        self.retransmit_at = now + self.round_trip.timeout(&self.config);
+        if start == self.send_unacknowledged || self.retransmit_at == Instant::FAR_FUTURE {
+            self.retransmit_at = now + self.round_trip.timeout(&self.config);
+        }
         length + u32::from(fin)
     }
 
@@ -135,7 +137,7 @@ impl Tcb {
             self.congestion.restart_after_idle(self.initial_window());
         }
         while let Some(count) = self.sendable(mss) {
-            let payload = self.send_buffer.take(count);
+            let payload = self.send_buffer.take(count, mss);
             let length = payload.len() as u32;
             if length == 0 {
                 break;
@@ -215,7 +217,7 @@ impl Tcb {
     pub(super) fn probe_window(&mut self, now: Instant, out: &mut Output) {
         let room = self.send_window.min(self.send_buffer.unsent());
         if room > 0 {
-            let payload = self.send_buffer.take(room);
+            let payload = self.send_buffer.take(room, 0);
             self.send_segment(now, payload.len() as u32, payload, out);
         } else {
             self.send_probe(out);

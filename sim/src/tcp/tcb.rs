@@ -58,6 +58,8 @@ pub struct Tcb {
     pub(super) fin_seen: bool,
     /// An acknowledgement must leave with this call.
     pub(super) acknowledge_now: bool,
+    /// The last window offered was short because of unread bytes.
+    pub(super) window_short: bool,
     /// A write was cut short; say when there is room.
     pub(super) write_blocked: bool,
     /// The application let go: nobody will read.
@@ -133,6 +135,7 @@ impl Tcb {
             fin_seen: false,
             peer_fin: Seq(0),
             acknowledge_now: false,
+            window_short: false,
             write_blocked: false,
             orphaned: false,
             sack: false,
