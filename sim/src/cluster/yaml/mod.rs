@@ -19,3 +19,6 @@ pub use deserialize::from_node;
 pub use node::{Document, Entry, Node, Position, ScalarStyle, Value};
 pub use scalar::{Plain, resolve_plain};
 pub use spanned::Spanned;
+
+#[cfg(test)]
+mod tests;
