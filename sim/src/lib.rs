@@ -15,6 +15,7 @@
 //! - [`app`]: echo servers and clients in the pods, generic over `Host`.
 //! - [`mesh`]: a whole mesh: nodes, proxies, pods and their lives, enrollment.
 //! - [`record`]: what a run leaves behind; plain data.
+//! - [`scenario`]: scenario files, what they mean, and running them.
 
 pub mod app;
 pub mod cluster;
