@@ -2,14 +2,18 @@
 //!
 //! - [`schema`]: the file as written; [`quantity`]: the quantities in it.
 //! - [`plan`]: the file with every name looked up; resolving does that and says what is wrong.
+//! - [`run`]: from a plan to a [`RunRecord`](crate::record::RunRecord): steps, paths, explanations, expectations.
 
+mod expect;
 mod explain;
 mod mesh_names;
 mod path;
 pub mod plan;
 pub mod quantity;
 mod resolve;
+mod runner;
 pub mod schema;
 mod workload;
 
 pub use plan::Plan;
+pub use runner::{RunError, RunOptions, Watcher, run};
