@@ -82,7 +82,11 @@ impl std::error::Error for RunError {}
 /// # Errors
 /// The input is wrong in a way only running shows, or the mesh could not be made. What goes wrong in the mesh itself is in
 /// the record.
-pub fn run(plan: &Plan, options: &RunOptions, watchers: &mut [Box<dyn Watcher>]) -> Result<RunRecord, RunError> {
+pub fn run_watched(
+    plan: &Plan,
+    options: &RunOptions,
+    watchers: &mut [Box<dyn Watcher>],
+) -> Result<RunRecord, RunError> {
     let mut runner = Runner::new(plan, options)?;
     let stall = runner.play(watchers).err();
     Ok(runner.record(stall, watchers))
