@@ -71,8 +71,10 @@ pub struct StreamReport {
     pub sent: u64,
     /// Bytes that came back, the first line included.
     pub received: u64,
-    /// Whether all that was sent has come back, and right.
+    /// Whether all that was to be sent has come back, and right.
     pub whole: bool,
+    /// When that was last so.
+    pub caught_up: Option<Instant>,
     /// What the socket said, when it did not end well.
     pub error: Option<String>,
 }
@@ -147,6 +149,7 @@ impl<H: Host> Client<H> {
             sent: 0,
             received: 0,
             whole: false,
+            caught_up: None,
             error: None,
         };
         let due = first_line(flow).len() as u64 + spec.send;
@@ -323,6 +326,9 @@ impl<H: Host> Talk<H> {
         if state.report.established.is_none() && state.report.received >= line.len() as u64 {
             state.report.established = Some(now);
             self.client.journal.app(now, AppEvent::Answered { flow: self.flow, status: None });
+        }
+        if state.is_whole() {
+            state.report.caught_up = Some(now);
         }
         drop(state);
         self.shared.progress.notify_waiters();

@@ -3,6 +3,7 @@
 //! The comments on the fields are also what `meshsim schema` prints.
 
 mod action;
+mod document;
 mod expect;
 mod forms;
 
@@ -16,6 +17,7 @@ pub use action::{
     CloseStep, ClosingWay, ConnectStep, ExchangeStep, HboneStep, HttpVersion, LabelStep, ReadWay, RequestStep,
     ScaleStep,
 };
+pub use document::{json_schema, markdown};
 pub use expect::{ClosedBy, Denied, Echoed, Expect, ProxyKind, SourceIp, Statuses};
 pub use forms::{DelayForm, Manifest, ManifestSource, OneOrMany};
 
