@@ -24,4 +24,4 @@ pub mod telemetry;
 pub mod tls;
 pub mod ztunnel;
 
-pub use host::Host;
+pub use host::{Host, TokioHost};

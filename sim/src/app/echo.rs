@@ -1,8 +1,9 @@
 //! What an echo server says: JSON with what it received, so that routing and header changes can be asserted exactly.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::flow::FLOW_HEADER;
@@ -72,6 +73,30 @@ pub(crate) fn answer(pod: &AppPod, received: &Received<'_>, least: u64) -> Vec<u
     }
     answer.padding = "x".repeat(least.saturating_sub(json.len() + PADDING_FIELD).max(1));
     serde_json::to_vec(&answer).unwrap_or_default()
+}
+
+/// Who answered, read back from an answer.
+#[derive(Debug, Deserialize)]
+pub struct EchoAnswer<'a> {
+    /// The server's namespace.
+    #[serde(borrow)]
+    pub namespace: Cow<'a, str>,
+    /// The server's pod.
+    #[serde(borrow)]
+    pub pod: Cow<'a, str>,
+    /// The server's node.
+    #[serde(borrow)]
+    pub node: Cow<'a, str>,
+    /// Who the server saw as its client.
+    #[serde(borrow)]
+    pub source_ip: Cow<'a, str>,
+}
+
+impl<'a> EchoAnswer<'a> {
+    /// From a body; `None` if it is not an echo server's.
+    pub fn read(body: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
 }
 
 /// The flow a request belongs to, if a client of ours made it.

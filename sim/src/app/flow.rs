@@ -119,6 +119,7 @@ impl<H: Host> Drop for End<H> {
             pod: self.pod.clone(),
             sent: self.tallies.sent(),
             received: self.tallies.received(),
+            read_to_end: self.tallies.read_to_end(),
             ending: self.ending,
             first_wrong_byte: self.first_wrong_byte,
         };

@@ -20,6 +20,7 @@ pub(crate) struct Tallies(Arc<Mutex<Both>>);
 struct Both {
     sent: Running,
     received: Running,
+    read_to_end: bool,
 }
 
 #[derive(Default)]
@@ -47,6 +48,11 @@ impl Tallies {
 
     pub(crate) fn received(&self) -> Tally {
         self.0.lock().received.tally()
+    }
+
+    /// Whether the other side's FIN was read.
+    pub(crate) fn read_to_end(&self) -> bool {
+        self.0.lock().read_to_end
     }
 
     /// Bytes only, both ways: sent, received.
@@ -95,6 +101,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         let fresh = &buf.filled()[before..];
         if !fresh.is_empty() {
             wire.tallies.0.lock().received.add(fresh);
+        } else if buf.remaining() > 0 {
+            wire.tallies.0.lock().read_to_end = true;
         }
         Poll::Ready(Ok(()))
     }

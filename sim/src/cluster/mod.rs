@@ -5,13 +5,26 @@
 //! - [`yaml`]: documents that remember where everything was written, and strict typed reading of them.
 //! - [`object`], [`selector`], [`pod`], [`workloads`], [`service`], [`istio`]: the model. Kubernetes field names stop there.
 //! - [`config`]: what a cluster is before anything is applied to it.
-//! - [`store`]: [`Cluster`], the objects and the operations on them.
+//! - [`names`]: what names, labels, ports and addresses may look like.
+//! - [`read`]: from documents to objects, with everything that is wrong.
+//! - [`store`]: [`Cluster`], all objects.
+//! - [`apply`], [`check`], [`operations`]: what kubectl does to it.
+//! - [`lifecycle`], [`reconcile`], [`scheduler`], [`ipam`]: what Kubernetes does then: pods come, go, get nodes and addresses.
 
+mod apply;
+mod check;
 pub mod config;
 pub mod diagnostic;
+mod ipam;
 pub mod istio;
+mod lifecycle;
+pub mod names;
 pub mod object;
+mod operations;
 pub mod pod;
+mod read;
+mod reconcile;
+mod scheduler;
 pub mod selector;
 pub mod service;
 pub mod store;

@@ -1,6 +1,6 @@
 //! What every object has: [`Kind`], [`ObjectName`], [`Meta`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -200,6 +200,8 @@ pub struct Meta {
     pub source: Source,
     /// The controller that owns it.
     pub owner: Option<OwnerReference>,
+    /// Keys of labels and annotations as last applied: an apply takes away only what an apply has put there.
+    pub(super) applied: BTreeSet<Arc<str>>,
 }
 
 impl Meta {

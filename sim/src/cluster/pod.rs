@@ -34,7 +34,7 @@ pub struct Pod {
 }
 
 /// What a pod runs: the part of a manifest the simulator acts on, defaults filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PodSpec {
     /// `default` if none was given.
     pub service_account: Arc<str>,
@@ -48,10 +48,12 @@ pub struct PodSpec {
     pub node_selector: Labels,
     /// How long it may take to stop.
     pub termination_grace_period: Duration,
+    /// The longest `initialDelaySeconds` of its readiness probes.
+    pub readiness_delay: Duration,
 }
 
 /// One container.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Container {
     /// Unique in the pod.
     pub name: Arc<str>,
@@ -66,7 +68,7 @@ pub struct Container {
 }
 
 /// A declared container port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ContainerPort {
     /// For named target ports.
     pub name: Option<Arc<str>>,
@@ -161,7 +163,7 @@ impl Pod {
 }
 
 /// What a controller makes pods from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PodTemplate {
     /// Labels of the pods, before controllers add theirs.
     pub labels: Labels,

@@ -1,38 +1,55 @@
 //! [`Cluster`]: the objects and the operations on them.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use proxy_core::host::Instant;
 use proxy_core::state::Locality;
 use rpds::RedBlackTreeMapSync as Map;
 
 use super::config::ClusterConfig;
-use super::diagnostic::{Diagnostic, Problem};
+use super::diagnostic::{Diagnostic, Source};
+use super::ipam::PodPool;
 use super::istio::{AuthorizationPolicy, PeerAuthentication, ServiceEntry, WorkloadEntry};
-use super::object::{Meta, ObjectName, ObjectReference};
-use super::pod::{Pod, PodEvent, Redirection};
+use super::object::{Labels, Meta, ObjectName, ObjectReference};
+use super::pod::{Pod, PodEvent};
 use super::service::{EndpointSlice, Service};
 use super::workloads::Controller;
-use super::yaml::Document;
 
-/// A cluster at one moment: every object there is. Cloning is cheap (persistent maps of shared objects), so keeping a copy
-/// per change is fine.
+/// A cluster at one moment: every object there is, and what is due next. Cloning is cheap (persistent maps of shared
+/// objects), so keeping a copy per change is fine. Every operation that takes a time first brings the cluster to that time;
+/// times never go back.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    config: Arc<ClusterConfig>,
-    namespaces: Map<Arc<str>, Arc<Namespace>>,
-    nodes: Map<Arc<str>, Arc<Node>>,
-    service_accounts: Map<ObjectName, Arc<ServiceAccount>>,
-    services: Map<ObjectName, Arc<Service>>,
-    endpoint_slices: Map<ObjectName, Arc<EndpointSlice>>,
-    controllers: Map<ObjectReference, Arc<Controller>>,
-    pods: Map<ObjectName, Arc<Pod>>,
-    service_entries: Map<ObjectName, Arc<ServiceEntry>>,
-    workload_entries: Map<ObjectName, Arc<WorkloadEntry>>,
-    authorization_policies: Map<ObjectName, Arc<AuthorizationPolicy>>,
-    peer_authentications: Map<ObjectName, Arc<PeerAuthentication>>,
+    pub(super) config: Arc<ClusterConfig>,
+    pub(super) namespaces: Map<Arc<str>, Arc<Namespace>>,
+    pub(super) nodes: Map<Arc<str>, Arc<Node>>,
+    pub(super) service_accounts: Map<ObjectName, Arc<ServiceAccount>>,
+    pub(super) services: Map<ObjectName, Arc<Service>>,
+    pub(super) endpoint_slices: Map<ObjectName, Arc<EndpointSlice>>,
+    pub(super) controllers: Map<ObjectReference, Arc<Controller>>,
+    pub(super) pods: Map<ObjectName, Arc<Pod>>,
+    pub(super) service_entries: Map<ObjectName, Arc<ServiceEntry>>,
+    pub(super) workload_entries: Map<ObjectName, Arc<WorkloadEntry>>,
+    pub(super) authorization_policies: Map<ObjectName, Arc<AuthorizationPolicy>>,
+    pub(super) peer_authentications: Map<ObjectName, Arc<PeerAuthentication>>,
+    /// Virtual addresses in use, and by whom.
+    pub(super) virtual_addresses: Map<IpAddr, ObjectReference>,
+    /// Pod addresses by node.
+    pub(super) pools: Map<Arc<str>, Arc<PodPool>>,
+    /// The next step of each pod that has one due, by time and order of creation.
+    pub(super) timers: Map<(Instant, u64), ObjectName>,
+    /// How many pods were ever made for a controller: names never come back.
+    pub(super) serials: Map<ObjectName, u64>,
+    /// Not yet handed out.
+    pub(super) events: Vec<PodEvent>,
+    /// Since when controllers have not looked.
+    pub(super) dirty: Option<Instant>,
+    /// Of the next object.
+    pub(super) order: u64,
+    /// Of the next node.
+    pub(super) node_index: u32,
 }
 
 /// A namespace.
@@ -40,6 +57,8 @@ pub struct Cluster {
 pub struct Namespace {
     /// Its key has an empty namespace and this name.
     pub meta: Meta,
+    /// Deleted; vanishes with its last pod. Nothing can be created in it.
+    pub deleting: bool,
 }
 
 /// A node.
@@ -65,12 +84,65 @@ impl Node {
     }
 }
 
+/// The meta of an object no file mentions.
+pub(super) fn builtin(key: ObjectName, labels: Labels) -> Meta {
+    Meta {
+        key,
+        uid: "".into(),
+        labels,
+        annotations: Labels::new(),
+        created: Instant::START,
+        order: 0,
+        source: Source::builtin(),
+        owner: None,
+        applied: BTreeSet::new(),
+    }
+}
+
+/// Any object.
+#[derive(Clone, Debug)]
+pub(super) enum Object {
+    Namespace(Namespace),
+    Node(Node),
+    ServiceAccount(ServiceAccount),
+    Service(Service),
+    EndpointSlice(EndpointSlice),
+    Controller(Controller),
+    Pod(Pod),
+    ServiceEntry(ServiceEntry),
+    WorkloadEntry(WorkloadEntry),
+    AuthorizationPolicy(AuthorizationPolicy),
+    PeerAuthentication(PeerAuthentication),
+}
+
 /// A service account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAccount {
     /// Name, labels, annotations.
     pub meta: Meta,
 }
+
+/// What all objects in the store are alike in.
+pub(super) trait Stored: Clone + PartialEq {
+    fn meta(&self) -> &Meta;
+    fn meta_mut(&mut self) -> &mut Meta;
+}
+
+macro_rules! stored {
+    ($($object:ty)*) => {
+        $(impl Stored for $object {
+            fn meta(&self) -> &Meta {
+                &self.meta
+            }
+            fn meta_mut(&mut self) -> &mut Meta {
+                &mut self.meta
+            }
+        })*
+    };
+}
+
+stored! { Namespace Node ServiceAccount Service EndpointSlice Controller Pod ServiceEntry WorkloadEntry
+AuthorizationPolicy PeerAuthentication }
 
 /// How documents are applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,8 +199,9 @@ impl Cluster {
     /// A cluster with namespaces `default`, `kube-system` and the root namespace, each with service account `default`, and
     /// the configured nodes.
     pub fn new(config: ClusterConfig) -> Self {
-        Cluster {
-            config: Arc::new(config),
+        let config = Arc::new(config);
+        let mut cluster = Cluster {
+            config: config.clone(),
             namespaces: Map::new_sync(),
             nodes: Map::new_sync(),
             service_accounts: Map::new_sync(),
@@ -140,101 +213,36 @@ impl Cluster {
             workload_entries: Map::new_sync(),
             authorization_policies: Map::new_sync(),
             peer_authentications: Map::new_sync(),
+            virtual_addresses: Map::new_sync(),
+            pools: Map::new_sync(),
+            timers: Map::new_sync(),
+            serials: Map::new_sync(),
+            events: Vec::new(),
+            dirty: None,
+            order: 0,
+            node_index: 0,
+        };
+        for name in ["default", "kube-system", &config.root_namespace] {
+            let labels = [("kubernetes.io/metadata.name".into(), name.into())].into();
+            cluster
+                .put_namespace(Namespace { meta: builtin(ObjectName::cluster_scoped(name), labels), deleting: false });
         }
+        for node in &config.nodes {
+            let mut labels = node.labels.clone();
+            for (key, value) in [("region", &node.region), ("zone", &node.zone)] {
+                if !value.is_empty() {
+                    labels.insert(format!("topology.kubernetes.io/{key}").into(), value.clone());
+                }
+            }
+            let meta = builtin(ObjectName::cluster_scoped(&node.name), labels);
+            cluster.put_node(Node { meta, index: 0, addresses: Vec::new() });
+        }
+        cluster
     }
 
     /// What it was made from.
     pub fn config(&self) -> &ClusterConfig {
         &self.config
-    }
-
-    /// `kubectl apply -f`: creates and updates, all or nothing. Controllers act at the next [`Cluster::step`].
-    ///
-    /// # Errors
-    /// Everything that is wrong with the documents, in order of writing. Nothing has changed then.
-    pub fn apply(
-        &mut self,
-        documents: &[Document],
-        options: &ApplyOptions,
-        now: Instant,
-    ) -> Result<Applied, Vec<Diagnostic>> {
-        let _ = (documents, options, now);
-        Ok(Applied::default())
-    }
-
-    /// `kubectl delete -f`: deletes the objects the documents name; those that do not exist are left out.
-    ///
-    /// # Errors
-    /// Documents that name no object.
-    pub fn delete_documents(
-        &mut self,
-        documents: &[Document],
-        options: &ApplyOptions,
-        now: Instant,
-    ) -> Result<Applied, Vec<Diagnostic>> {
-        let _ = (documents, options, now);
-        Ok(Applied::default())
-    }
-
-    /// Deletes one object and what it owns. Pods get their grace period, or `grace` if given (zero: gone at the next step).
-    ///
-    /// # Errors
-    /// There is no such object.
-    pub fn delete(&mut self, object: &ObjectReference, grace: Option<Duration>, now: Instant) -> Result<(), Problem> {
-        let _ = (object, grace, now);
-        Ok(())
-    }
-
-    /// `kubectl label --overwrite`.
-    ///
-    /// # Errors
-    /// There is no such object; not a valid label.
-    pub fn label(&mut self, object: &ObjectReference, changes: &[LabelChange], now: Instant) -> Result<(), Problem> {
-        let _ = (object, changes, now);
-        Ok(())
-    }
-
-    /// `kubectl scale`: Deployments, ReplicaSets and StatefulSets.
-    ///
-    /// # Errors
-    /// There is no such object, or it has no replicas.
-    pub fn scale(&mut self, object: &ObjectReference, replicas: u32, now: Instant) -> Result<(), Problem> {
-        let _ = (object, replicas, now);
-        Ok(())
-    }
-
-    /// `kubectl rollout restart`: Deployments, StatefulSets and DaemonSets.
-    ///
-    /// # Errors
-    /// There is no such object, or it cannot be restarted.
-    pub fn restart(&mut self, object: &ObjectReference, now: Instant) -> Result<(), Problem> {
-        let _ = (object, now);
-        Ok(())
-    }
-
-    /// Runs controllers, scheduler and pod lives up to `now`. Events come in order of time, then of creation.
-    pub fn step(&mut self, now: Instant) -> Vec<PodEvent> {
-        let _ = now;
-        Vec::new()
-    }
-
-    /// When [`Cluster::step`] next has something to do, if ever. In the past right after a change.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        None
-    }
-
-    /// The enrollment agent's word on a pod: sets or removes its redirection annotation. False if there is no such pod (any
-    /// more): compare uids if a pod of that name may have been replaced.
-    pub fn set_redirection(&mut self, pod: &ObjectName, redirection: Option<Redirection>) -> bool {
-        let _ = (pod, redirection);
-        false
-    }
-
-    /// Makes a running pod unready until further notice, or ready again, as its readiness probe would. False if there is no
-    /// such pod.
-    pub fn set_ready(&mut self, pod: &ObjectName, ready: bool, now: Instant) -> bool {
-        let _ = (pod, ready, now);
-        false
     }
 
     /// Namespaces by name.

@@ -1,10 +1,17 @@
 //! [`Controller`]: Deployments, ReplicaSets, StatefulSets, DaemonSets and Jobs, defaults filled in.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+
+use proxy_core::host::Instant;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::object::{Kind, Meta};
 use super::pod::PodTemplate;
 use super::selector::Selector;
+
+/// Most pods one controller may want.
+pub const REPLICAS_MAX: u32 = 100_000;
 
 /// Whatever keeps pods alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +26,8 @@ pub struct Controller {
     pub template: Arc<PodTemplate>,
     /// Changes when the template does: `pod-template-hash`, or `controller-revision-hash` of stateful and daemon sets.
     pub template_hash: Arc<str>,
+    /// When its pods were last told to be replaced (`kubectl rollout restart`); counts as part of the template.
+    pub restarted: Option<Instant>,
 }
 
 /// Which controller, and what only that one has.
@@ -49,8 +58,7 @@ pub enum ControllerSpec {
     },
     /// Keeps a pod on each node that fits.
     DaemonSet,
-    /// Makes pods once and does not replace them. Pods of a job stay running as servers: containers have no code, so
-    /// nothing ends them.
+    /// Keeps a number of pods. They stay running as servers: containers have no code, so nothing ends them.
     Job {
         /// `min(parallelism, completions)`.
         pods: u32,
@@ -99,6 +107,18 @@ impl Amount {
 }
 
 impl Controller {
+    /// One that was never restarted.
+    pub(super) fn new(meta: Meta, spec: ControllerSpec, selector: Selector, template: Arc<PodTemplate>) -> Self {
+        let template_hash = template_hash(&template, None);
+        Controller { meta, spec, selector, template, template_hash, restarted: None }
+    }
+
+    /// Tells its pods to be replaced.
+    pub(super) fn restart(&mut self, at: Option<Instant>) {
+        self.restarted = at;
+        self.template_hash = template_hash(&self.template, at);
+    }
+
     /// Its kind.
     pub fn kind(&self) -> Kind {
         match self.spec {
@@ -120,4 +140,39 @@ impl Controller {
             ControllerSpec::DaemonSet => None,
         }
     }
+}
+
+/// As Kubernetes writes such hashes: the decimal digits of 32 bits, each as a letter or digit that cannot spell words.
+fn template_hash(template: &PodTemplate, restarted: Option<Instant>) -> Arc<str> {
+    let mut hasher = Xxh3::new();
+    template.hash(&mut hasher);
+    restarted.hash(&mut hasher);
+    safe_text(&(hasher.finish() as u32).to_string()).into()
+}
+
+/// Vowels, and digits that look like them, are left out.
+const SAFE_LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+fn safe_text(text: &str) -> String {
+    text.bytes().map(|byte| char::from(SAFE_LETTERS[usize::from(byte) % SAFE_LETTERS.len()])).collect()
+}
+
+/// The name of the `serial`-th pod a controller makes: the controller's name, cut to leave room, and five letters.
+pub(super) fn pod_name(seed: u64, namespace: &str, controller: &str, serial: u64) -> String {
+    const LONGEST: usize = 63;
+    const LETTERS: usize = 5;
+    let mut hasher = Xxh3::with_seed(seed);
+    (namespace, controller, serial).hash(&mut hasher);
+    let mut bits = hasher.finish();
+    let letters = SAFE_LETTERS.len() as u64;
+    let suffix: String = (0..LETTERS)
+        .map(|_| {
+            let letter = SAFE_LETTERS[(bits % letters) as usize];
+            bits /= letters;
+            char::from(letter)
+        })
+        .collect();
+    // Names are ASCII.
+    let base = controller.get(..LONGEST - LETTERS - 1).unwrap_or(controller);
+    format!("{base}-{suffix}")
 }

@@ -134,7 +134,7 @@ pub enum FlowEnd {
 /// How one end saw its connection end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ending {
-    /// Both directions were finished in good order.
+    /// This end had all it wanted and finished in good order.
     Finished,
     /// The other side finished its direction before what was due had come.
     ClosedByPeer,
@@ -232,6 +232,8 @@ pub enum AppEvent {
         sent: Tally,
         /// What this end read.
         received: Tally,
+        /// Whether this end read the other's FIN: then `received` is all the other end sent, or bytes were lost.
+        read_to_end: bool,
         /// How it ended.
         ending: Ending,
         /// Offset of the first received byte that is not the one due, where this end can tell (raw streams only).

@@ -28,6 +28,12 @@ impl Seq {
         self.0.wrapping_sub(earlier.0)
     }
 
+    /// Bytes from `earlier` up to here; 0 if `earlier` is after `self`.
+    #[inline]
+    pub const fn saturating_since(self, earlier: Seq) -> u32 {
+        if self.before(earlier) { 0 } else { self.since(earlier) }
+    }
+
     /// Strictly before `other`.
     #[inline]
     pub const fn before(self, other: Seq) -> bool {
