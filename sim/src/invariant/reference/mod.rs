@@ -8,3 +8,6 @@ mod policy;
 
 pub(super) use endpoints::{Endpoint, endpoints};
 pub(super) use policy::{Attempt, Judgement, judge};
+
+#[cfg(test)]
+mod tests;
