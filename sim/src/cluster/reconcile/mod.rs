@@ -112,3 +112,6 @@ fn pod_meta(controller: &Controller, name: &str, extra: impl IntoIterator<Item =
     meta.source = Source::clone(&controller.meta.source);
     meta
 }
+
+#[cfg(test)]
+mod tests;

@@ -331,6 +331,9 @@ fn unknown_tag(tag: &Tag) -> Problem {
 
 /// The scanner's message, and the usual remedy for the usual mistakes.
 fn explain(info: &str, line: &str) -> Problem {
+    if info.contains("recursion limit") {
+        return Problem::new(format!("nested more than {DEPTH_MAX} levels deep"));
+    }
     let problem = Problem::new(format!("not YAML: {info}"));
     let indentation = &line[..line.len() - line.trim_start().len()];
     if indentation.contains('\t') {
