@@ -9,11 +9,11 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proxy_core::host::Instant;
 use proxy_core::policy::Connection;
-use proxy_core::state::{SharedUpdate, Snapshot, Update};
+use proxy_core::state::{SharedUpdate, Snapshot};
 
 use super::{Attempt, Judgement, judge};
 use crate::cluster::{ApplyOptions, Cluster, ClusterConfig, Redirection, yaml};
-use crate::control::translate;
+use crate::control::{Resources, diff, translate};
 
 const PODS: &str = "
 apiVersion: v1
@@ -181,7 +181,7 @@ proptest! {
         let expected = judge(&cluster, &Attempt { server: &server, address: server.addresses[0], port, source, identity });
 
         let resources = translate(&cluster).resources;
-        let update = Update { removed: Vec::new(), upserted: resources.iter().map(|(_, resource)| resource.clone()).collect() };
+        let update = diff(&Resources::new(), &resources);
         let (snapshot, _) = SharedUpdate::new(update).apply_to(&Snapshot::empty());
         let workload = snapshot.workloads().find(|workload| &*workload.name == "server").expect("the server's workload").clone();
         let found = snapshot.authorize(&workload, &Connection {
