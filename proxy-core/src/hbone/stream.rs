@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use super::client::StreamPlace;
 use super::http2::Resets;
 use crate::identity::Identity;
+use crate::telemetry::Reason;
 
 /// The most bytes one write takes, and so the largest DATA frame we send: with its head it fills one TLS record. A receiver
 /// gathers a whole frame before it can deliver any of it, and keeps a buffer of that size for the life of the connection.
@@ -64,6 +65,17 @@ impl Tunnel {
     /// The connection it runs in.
     pub fn info(&self) -> &Arc<TunnelInfo> {
         &self.info
+    }
+
+    /// Why the connection it runs in is over, on the client side; `None` while it is not.
+    pub fn connection_closed(&self) -> Option<Reason> {
+        self.place.as_ref().and_then(StreamPlace::connection_closed)
+    }
+
+    /// Resets the stream so that the peer cannot take it for one that ended (CONNECT_ERROR). What was written and not
+    /// yet sent is lost.
+    pub fn abort(mut self) {
+        self.send.send_reset(h2::Reason::CONNECT_ERROR);
     }
 
     /// Waits until `wanted` bytes, or fewer but not none, may be written.
