@@ -1,4 +1,5 @@
 //! The certificate store under a clock that runs for days.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this host is tokio's paused clock")]
 
 mod support;
 

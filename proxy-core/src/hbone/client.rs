@@ -246,7 +246,7 @@ impl<H: Host> Driver<H> {
                 let refused = self.shared.failure.get().is_some();
                 let busy = self.shared.is_busy();
                 let reason =
-                    if refused { Reason::TlsFailed } else { end_of_connection(outcome.as_ref().map(|()| ()), busy) };
+                    if refused { Reason::TlsFailed } else { end_of_connection(outcome.as_ref().copied(), busy) };
                 return Poll::Ready(self.over(reason));
             }
             if let Some(ping) = &mut self.ping
