@@ -1,1 +1,35 @@
-//! placeholder
+//! Turns a run record into a page people look at.
+//!
+//! Imports `sim::record` only. [`page`] is pure: equal records give equal bytes. One file per section of the page:
+//! [`section`]; [`html`] escapes; [`svg`] draws. Everything is inlined, so a page can be mailed and opened offline.
+
+mod html;
+mod page;
+mod section;
+mod svg;
+mod text;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sim::record::RunRecord;
+
+pub use page::page;
+
+/// Writes the page of `record` into `directory` (made if it is not there) and gives its path.
+///
+/// The file is called `<scenario>-seed-<seed>.html`; an older one is replaced.
+///
+/// # Errors
+/// As the file system reports.
+pub fn render(record: &RunRecord, directory: &Path) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(directory)?;
+    let name: String = record
+        .scenario
+        .chars()
+        .map(|character| if character.is_ascii_alphanumeric() || character == '-' { character } else { '-' })
+        .collect();
+    let path = directory.join(format!("{name}-seed-{}.html", record.seed));
+    std::fs::write(&path, page(record))?;
+    Ok(path)
+}

@@ -47,6 +47,12 @@ struct State {
 /// One of the streams a connection may have. Given back when dropped.
 pub(super) struct StreamPlace(Arc<ClientConnection>);
 
+impl StreamPlace {
+    pub(super) fn connection_closed(&self) -> Option<Reason> {
+        self.0.state.lock().closed
+    }
+}
+
 impl Drop for StreamPlace {
     fn drop(&mut self) {
         self.0.state.lock().streams -= 1;

@@ -131,6 +131,23 @@ impl<H: Host> Pool<H> {
         self.handle.0.end(Phase::Draining);
     }
 
+    /// Connections whose key is chosen take no new streams from now on and close with their last one.
+    pub fn retire(&self, chosen: impl Fn(&PoolKey) -> bool) {
+        let mut retired = Vec::new();
+        {
+            let mut state = self.handle.0.state.lock();
+            state.entries.retain(|key, entry| {
+                if chosen(key) {
+                    retired.append(&mut entry.pooled);
+                }
+                !entry.pooled.is_empty() || entry.attempt.is_some()
+            });
+        }
+        for connection in retired {
+            connection.retire();
+        }
+    }
+
     /// Cuts every connection at once; streams break. `reason` is what the events say.
     pub fn close(&self, reason: Reason) {
         self.handle.0.end(Phase::Closed(reason));

@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use super::client::StreamPlace;
 use super::http2::Resets;
 use crate::identity::Identity;
+use crate::telemetry::Reason;
 
 /// The most bytes one write takes, and so the largest DATA frame: what a receiver has to gather before it can deliver.
 const WRITE_MAX: usize = 64 << 10;
@@ -45,7 +46,7 @@ pub struct Tunnel {
     read_ended: bool,
     resets: Resets,
     /// Client side: our place in the pooled connection.
-    _place: Option<StreamPlace>,
+    place: Option<StreamPlace>,
 }
 
 impl Tunnel {
@@ -57,12 +58,23 @@ impl Tunnel {
         place: Option<StreamPlace>,
     ) -> Self {
         let unread = Bytes::new();
-        Tunnel { info, send, receive, unread, write_ended: false, read_ended: false, resets, _place: place }
+        Tunnel { info, send, receive, unread, write_ended: false, read_ended: false, resets, place }
     }
 
     /// The connection it runs in.
     pub fn info(&self) -> &Arc<TunnelInfo> {
         &self.info
+    }
+
+    /// Why the connection it runs in is over, on the client side; `None` while it is not.
+    pub fn connection_closed(&self) -> Option<Reason> {
+        self.place.as_ref().and_then(StreamPlace::connection_closed)
+    }
+
+    /// Resets the stream so that the peer cannot take it for one that ended (CONNECT_ERROR). What was written and not
+    /// yet sent is lost.
+    pub fn abort(mut self) {
+        self.send.send_reset(h2::Reason::CONNECT_ERROR);
     }
 
     /// Waits until `wanted` bytes, or fewer but not none, may be written.
