@@ -56,21 +56,28 @@ impl Paths {
     }
 
     /// Changes the table; paths in use take their new link at once and keep their streams.
-    pub(crate) fn set_table(&mut self, table: LinkTable, topology: &mut Topology) {
+    pub(crate) fn set_table(&mut self, table: LinkTable, now: Instant, topology: &mut Topology) {
         self.table = table;
-        self.refresh(topology);
+        self.refresh(now, topology);
     }
 
     /// Sets or removes the override for one direction.
-    pub(crate) fn set_override(&mut self, from: LinkEnd, to: LinkEnd, link: Option<Link>, topology: &mut Topology) {
+    pub(crate) fn set_override(
+        &mut self,
+        from: LinkEnd,
+        to: LinkEnd,
+        link: Option<Link>,
+        now: Instant,
+        topology: &mut Topology,
+    ) {
         match link {
             Some(link) => self.overrides.insert((from, to), link),
             None => self.overrides.remove(&(from, to)),
         };
-        self.refresh(topology);
+        self.refresh(now, topology);
     }
 
-    fn refresh(&mut self, topology: &mut Topology) {
+    fn refresh(&mut self, now: Instant, topology: &mut Topology) {
         topology.invalidate();
         for index in 0..self.index.len() {
             let Some((&key, &path)) = self.index.get_index(index) else { continue };
@@ -87,7 +94,12 @@ impl Paths {
                     self.link_between(from, to, topology)
                 }
             };
-            self.paths[path as usize].set_link(link);
+            let path = &mut self.paths[path as usize];
+            if path.plain != u64::MAX && !link.reorder {
+                // Senders did not report what they sent: the last of it arrives by then.
+                path.last_arrival = path.last_arrival.max(now.as_nanos().saturating_add(path.plain));
+            }
+            path.set_link(link);
         }
     }
 
@@ -158,6 +170,14 @@ impl Paths {
     pub(crate) fn router_path(&mut self, from: NamespaceId, topology: &Topology) -> u32 {
         let node = topology.node(topology.node_of(from)).map_or(from, |node| node.namespace);
         self.between(node, from, topology)
+    }
+
+    /// The latency of a path that does nothing else to packets, for senders to use without asking again until the
+    /// topology's epoch moves; `u64::MAX` if it does more, or if packets of a slower past are still under way.
+    pub(crate) fn plain_latency(&self, path: u32, now: Instant) -> u64 {
+        let path = &self.paths[path as usize];
+        let overtakes = now.as_nanos().saturating_add(path.plain) < path.last_arrival;
+        if overtakes { u64::MAX } else { path.plain }
     }
 
     /// The path's MTU.
