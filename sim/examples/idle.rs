@@ -16,7 +16,7 @@ fn resident() -> u64 {
     pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or(0) * 4096
 }
 
-#[expect(clippy::disallowed_methods, reason = "measures the simulator from outside of it")]
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "measures the simulator from outside of it")]
 fn main() {
     let namespaces = std::env::args().nth(1).and_then(|text| text.parse::<u32>().ok()).unwrap_or(2000);
     let sim = Sim::new(SimConfig::default());

@@ -56,28 +56,21 @@ impl Paths {
     }
 
     /// Changes the table; paths in use take their new link at once and keep their streams.
-    pub(crate) fn set_table(&mut self, table: LinkTable, now: Instant, topology: &mut Topology) {
+    pub(crate) fn set_table(&mut self, table: LinkTable, topology: &mut Topology) {
         self.table = table;
-        self.refresh(now, topology);
+        self.refresh(topology);
     }
 
     /// Sets or removes the override for one direction.
-    pub(crate) fn set_override(
-        &mut self,
-        from: LinkEnd,
-        to: LinkEnd,
-        link: Option<Link>,
-        now: Instant,
-        topology: &mut Topology,
-    ) {
+    pub(crate) fn set_override(&mut self, from: LinkEnd, to: LinkEnd, link: Option<Link>, topology: &mut Topology) {
         match link {
             Some(link) => self.overrides.insert((from, to), link),
             None => self.overrides.remove(&(from, to)),
         };
-        self.refresh(now, topology);
+        self.refresh(topology);
     }
 
-    fn refresh(&mut self, now: Instant, topology: &mut Topology) {
+    fn refresh(&mut self, topology: &mut Topology) {
         topology.invalidate();
         for index in 0..self.index.len() {
             let Some((&key, &path)) = self.index.get_index(index) else { continue };
@@ -94,12 +87,7 @@ impl Paths {
                     self.link_between(from, to, topology)
                 }
             };
-            let path = &mut self.paths[path as usize];
-            if path.plain != u64::MAX && !link.reorder {
-                // Senders did not report what they sent: the last of it arrives by then.
-                path.last_arrival = path.last_arrival.max(now.as_nanos().saturating_add(path.plain));
-            }
-            path.set_link(link);
+            self.paths[path as usize].set_link(link);
         }
     }
 
@@ -170,6 +158,15 @@ impl Paths {
     pub(crate) fn router_path(&mut self, from: NamespaceId, topology: &Topology) -> u32 {
         let node = topology.node(topology.node_of(from)).map_or(from, |node| node.namespace);
         self.between(node, from, topology)
+    }
+
+    /// Learns of a packet that did not ask on its way in: nothing sent later may arrive before `at`. To be told of
+    /// every packet under way before a link changes.
+    pub(crate) fn note_arrival(&mut self, path: u32, at: Instant) {
+        let path = &mut self.paths[path as usize];
+        if !path.link.reorder {
+            path.last_arrival = path.last_arrival.max(at.as_nanos());
+        }
     }
 
     /// The latency of a path that does nothing else to packets, for senders to use without asking again until the
