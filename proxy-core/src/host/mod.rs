@@ -5,7 +5,9 @@
 //! sockets, and the simulator's. A `Host` value stands for *one process in one network namespace*: dialling goes out
 //! of that namespace, and spawned tasks die with that process.
 
+mod os;
 pub mod rng;
+pub mod suite;
 mod time;
 pub mod timer;
 
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use os::{TokioHost, TokioListener, TokioStream, TokioUdp};
 pub use rng::Rng;
 pub use time::{Instant, WallTime};
 

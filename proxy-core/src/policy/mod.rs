@@ -1,9 +1,11 @@
 //! Layer-4 authorization as plain functions over data. Nothing here waits, draws or knows a socket.
 
 mod authorize;
+mod matcher;
 mod rule;
 
-pub use authorize::{Connection, Decision, Verdict, authorize};
+pub use authorize::{Connection, Decision, Verdict, authorize, authorize_known};
+pub(crate) use matcher::{full_length, masked};
 pub use rule::{
     Action, Authorization, Clause, IpBlock, Match, PolicyKey, Rule, Scope, ServiceAccountMatch, StringMatch,
 };

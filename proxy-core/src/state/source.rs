@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::{Rejected, Update};
+use super::{Rejected, SharedUpdate};
 
 /// One proxy's subscription to a control plane. The proxy asks, applies, answers; it never sees the cluster.
 ///
@@ -22,7 +22,7 @@ pub struct Push {
     /// To answer with.
     pub nonce: u64,
     /// What changes; shared by all the proxies it goes to.
-    pub update: Arc<Update>,
+    pub update: Arc<SharedUpdate>,
     /// The first push carries everything: after it the proxy is in sync and may serve.
     pub initial: bool,
 }

@@ -72,6 +72,21 @@ impl Workload {
             service_account: self.service_account.clone(),
         }
     }
+
+    /// Whether it proves this identity, without building its own.
+    pub fn is_identified_by(&self, identity: &Identity) -> bool {
+        self.trust_domain == identity.trust_domain
+            && self.namespace == identity.namespace
+            && self.service_account == identity.service_account
+    }
+
+    /// Where this endpoint serves a port of a service, if it says so itself.
+    pub fn endpoint_port(&self, service: &NamespacedHostname, service_port: u16) -> Option<u16> {
+        let mappings = self.services.get(service)?;
+        let mapping =
+            mappings.iter().find(|mapping| mapping.service_port == service_port && mapping.target_port != 0)?;
+        Some(mapping.target_port)
+    }
 }
 
 /// A healthy plaintext pod of no name in the default network: the starting point of tests and decoders.
@@ -246,4 +261,14 @@ pub enum GatewayDestination {
     Hostname(NamespacedHostname),
     /// A VIP or workload IP.
     Address(NetworkAddress),
+}
+
+/// `destination:port`, as log lines name a gateway.
+impl fmt::Display for GatewayAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.destination {
+            GatewayDestination::Hostname(name) => write!(f, "{name}:{}", self.hbone_mtls_port),
+            GatewayDestination::Address(address) => write!(f, "{address}:{}", self.hbone_mtls_port),
+        }
+    }
 }

@@ -79,6 +79,8 @@ pub struct ConnectionInfo {
     pub destination_workload: Option<Arc<Workload>>,
     /// The intended service.
     pub destination_service: Option<NamespacedHostname>,
+    /// Its Kubernetes name.
+    pub destination_service_name: Option<Arc<str>>,
     /// How this hop is carried.
     pub hop: Hop,
     /// How this hop is protected.

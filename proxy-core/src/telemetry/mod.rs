@@ -1,11 +1,18 @@
 //! The one event type and the closed set of reasons; log and metrics derive from events and nothing else.
 
+pub mod access_log;
 mod event;
+pub mod metrics;
 mod reason;
+#[cfg(test)]
+mod samples;
 mod sink;
+mod timestamp;
 
+pub use access_log::AccessLog;
 pub use event::{
     ConnectionId, ConnectionInfo, ConnectionSecurity, Direction, Event, Hop, Reporter, TraceId, TunnelEvent,
 };
+pub use metrics::Metrics;
 pub use reason::{Reason, ResponseFlags};
-pub use sink::{NullSink, Sink};
+pub use sink::{Fanout, NullSink, Sink};

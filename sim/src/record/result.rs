@@ -136,7 +136,7 @@ pub struct RequestResult {
 }
 
 /// How a request or connection ended, as its client saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// An answer came, or the stream ended in good order.

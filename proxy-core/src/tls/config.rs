@@ -1,0 +1,128 @@
+//! [`client_config`] and [`server_config`]: one rustls configuration per connection.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::compress::CompressionCache;
+use rustls::pki_types::CertificateDer;
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, KeyLog, ServerConfig, SupportedProtocolVersion};
+
+use super::TlsError;
+use super::provider::provider;
+use super::verify::{Accepted, PeerVerifier};
+use crate::host::Host;
+use crate::identity::{Identity, WorkloadCertificate};
+
+/// The one protocol spoken inside.
+const ALPN: &[u8] = b"h2";
+
+/// Where key exchange, signature randomness and session data come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Crypto {
+    /// From the host's random stream `tls`: repeatable where the host is. Bulk encryption, hashes and verification are
+    /// ring's.
+    #[default]
+    Seeded,
+    /// Everything from ring and the operating system, for real sockets.
+    Stock,
+}
+
+/// How connections of one proxy are protected.
+#[derive(Clone, Default)]
+pub struct TlsOptions {
+    /// Where randomness comes from.
+    pub crypto: Crypto,
+    /// Also speak TLS 1.2. Off by default.
+    pub tls12: bool,
+    /// Told the secrets of every connection this proxy serves (server side only, so nothing is told twice), before the
+    /// first byte protected by them is written.
+    pub key_log: Option<Arc<dyn KeyLog>>,
+}
+
+impl fmt::Debug for TlsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsOptions")
+            .field("crypto", &self.crypto)
+            .field("tls12", &self.tls12)
+            .field("key_log", &self.key_log.is_some())
+            .finish()
+    }
+}
+
+/// The configuration of one connection we open: we present `certificate`, and the peer must chain to its roots and
+/// carry a SPIFFE URI SAN that is one of `expected`. No SNI, no resumption, ALPN `h2`.
+///
+/// # Errors
+/// [`TlsError::Local`] if the certificate cannot be used.
+pub fn client_config<H: Host>(
+    host: &H,
+    options: &TlsOptions,
+    certificate: &WorkloadCertificate,
+    expected: &[Identity],
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let (provider, clock) = provider(host, options.crypto, options.tls12);
+    let verifier = PeerVerifier {
+        roots: certificate.roots.clone(),
+        accepted: Accepted::OneOf(expected.into()),
+        algorithms: provider.signature_verification_algorithms,
+    };
+    let mut config = ClientConfig::builder_with_details(provider, clock)
+        .with_protocol_versions(options.versions())
+        .map_err(|error| TlsError::Local(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_client_cert_resolver(presented(certificate));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.enable_sni = false;
+    config.resumption = Resumption::disabled();
+    config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
+    Ok(Arc::new(config))
+}
+
+/// The configuration of one connection we accept: we present `certificate`, and the peer must present one that chains
+/// to its roots and carries a SPIFFE URI SAN of exactly our trust domain. No tickets, no resumption, ALPN `h2`.
+///
+/// # Errors
+/// [`TlsError::Local`] if the certificate cannot be used.
+pub fn server_config<H: Host>(
+    host: &H,
+    options: &TlsOptions,
+    certificate: &WorkloadCertificate,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let (provider, clock) = provider(host, options.crypto, options.tls12);
+    let verifier = PeerVerifier {
+        roots: certificate.roots.clone(),
+        accepted: Accepted::TrustDomain(certificate.identity.trust_domain.clone()),
+        algorithms: provider.signature_verification_algorithms,
+    };
+    let mut config = ServerConfig::builder_with_details(provider, clock)
+        .with_protocol_versions(options.versions())
+        .map_err(|error| TlsError::Local(error.to_string()))?
+        .with_client_cert_verifier(Arc::new(verifier))
+        .with_cert_resolver(presented(certificate));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
+    if let Some(key_log) = &options.key_log {
+        config.key_log = key_log.clone();
+    }
+    Ok(Arc::new(config))
+}
+
+impl TlsOptions {
+    fn versions(&self) -> &'static [&'static SupportedProtocolVersion] {
+        static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+        if self.tls12 { &BOTH } else { &BOTH[..1] }
+    }
+}
+
+/// Always the same certificate and key, whatever the peer asks for.
+fn presented(certificate: &WorkloadCertificate) -> Arc<SingleCertAndKey> {
+    let chain = certificate.chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+    Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, Arc::new(certificate.key.clone()))))
+}

@@ -1,0 +1,3 @@
+//! Whichever comes first: see [`crate::net::race`].
+
+pub(super) use crate::net::race::{First, race};

@@ -1,0 +1,145 @@
+//! The command line.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sim::scenario::quantity::Time;
+
+const EXAMPLES: &str = "\
+Examples:
+  meshsim run scenarios/catalog/bookshop/first-look.yaml
+  meshsim run scenarios/catalog                            all scenarios of a folder
+  meshsim run shop.yaml --seeds 1..200                     the same under 200 seeds
+  meshsim run shop.yaml --seed 7 --until 5.2s              replay, and stop there
+  meshsim run shop.yaml --json - | jq .verdict             for other programs
+  meshsim run shop.yaml --report out                       a page to look at
+  meshsim list                                             what there is, and what it proves
+
+Exit status: 0 if everything held, 1 if an expectation or an invariant did not, 2 if the input is wrong.";
+
+/// Ambient service meshes in virtual time, from ordinary Kubernetes YAML. Same input, same seed, same bytes.
+#[derive(Debug, Parser)]
+#[command(name = "meshsim", version, about, after_help = EXAMPLES, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run scenarios and say what came of them
+    Run(RunArguments),
+    /// Name the scenarios there are, each with the sentence it proves
+    List(ListArguments),
+    /// Print the JSON Schema of scenario files
+    Schema(SchemaArguments),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RunArguments {
+    /// Scenario files, or folders to search for them
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Seed, instead of the scenario's own
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    pub(crate) seed: Option<u64>,
+
+    /// Run each scenario under all these seeds, both ends included
+    #[arg(long, value_name = "A..B")]
+    pub(crate) seeds: Option<Seeds>,
+
+    /// Write results as JSON to a file, or to stdout for `-`; several runs become a list
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write a page for each run into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Stop at this virtual time, e.g. 5.2s
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<Time>,
+
+    /// Order of tasks that are ready at the same instant
+    #[arg(long, value_enum, default_value_t, value_name = "ORDER")]
+    pub(crate) task_order: TaskOrder,
+
+    /// How many runs at once, if there are several [default: one for each processor]
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// Only what did not hold, and the last line
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    /// Colours
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Colour,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListArguments {
+    /// Scenario files or folders [default: the catalogue]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SchemaArguments {
+    /// As a page to read instead
+    #[arg(long)]
+    pub(crate) markdown: bool,
+}
+
+/// Order of tasks that are ready at the same instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TaskOrder {
+    /// First woken, first run
+    #[default]
+    Fifo,
+    /// Drawn from the seed, to explore interleavings
+    Seeded,
+}
+
+impl From<TaskOrder> for sim::exec::TaskOrder {
+    fn from(order: TaskOrder) -> Self {
+        match order {
+            TaskOrder::Fifo => sim::exec::TaskOrder::Fifo,
+            TaskOrder::Seeded => sim::exec::TaskOrder::Seeded,
+        }
+    }
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// A range of seeds, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seeds {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl FromStr for Seeds {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a range of seeds: write it like 1..200");
+        let (first, last) = text.split_once("..").ok_or_else(wrong)?;
+        let last = last.strip_prefix('=').unwrap_or(last);
+        let (first, last) = (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
+        if last < first { Err(format!("the seeds {text} end before they begin")) } else { Ok(Seeds { first, last }) }
+    }
+}

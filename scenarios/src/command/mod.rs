@@ -1,0 +1,5 @@
+//! What the command does: one file a subcommand.
+
+pub(crate) mod list;
+pub(crate) mod run;
+pub(crate) mod schema;

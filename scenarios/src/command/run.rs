@@ -1,0 +1,213 @@
+//! `meshsim run`.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use sim::record::{RunRecord, Verdict};
+use sim::scenario::{Plan, RunError, RunOptions};
+
+use crate::cli::RunArguments;
+use crate::output::{Paint, Progress, Text};
+use crate::{Ending, files};
+
+/// One run to make.
+struct Job {
+    plan: usize,
+    seed: Option<u64>,
+}
+
+/// What came of a job, and how long it took by the clock on the wall.
+struct Done {
+    result: Result<RunRecord, RunError>,
+    wall: std::time::Duration,
+}
+
+/// Runs every scenario under every seed.
+pub(crate) fn run(arguments: &RunArguments) -> io::Result<Ending> {
+    let files = files::scenarios(&arguments.paths)?;
+    let mut plans = Vec::new();
+    let mut wrong = Vec::new();
+    for file in &files {
+        match Plan::load(file) {
+            Ok(plan) => plans.push(plan),
+            Err(diagnostics) => wrong.extend(diagnostics),
+        }
+    }
+    // Nothing is run while something is wrong: results of half the scenarios look like results of all.
+    if !wrong.is_empty() {
+        let mut out = io::stderr().lock();
+        for diagnostic in wrong {
+            writeln!(out, "{diagnostic}")?;
+        }
+        return Ok(Ending::WrongInput);
+    }
+    let seeds: Vec<Option<u64>> = match arguments.seeds {
+        Some(range) => (range.first..=range.last).map(Some).collect(),
+        None => vec![arguments.seed],
+    };
+    let jobs: Vec<Job> = (0..plans.len()).flat_map(|plan| seeds.iter().map(move |&seed| Job { plan, seed })).collect();
+    let mut show = Show::new(arguments, jobs.len());
+    work_off(&plans, &jobs, arguments, |done| show.one(done))?;
+    show.end()
+}
+
+/// Makes all runs, several at once, and hands them on in order.
+fn work_off(
+    plans: &[Plan],
+    jobs: &[Job],
+    arguments: &RunArguments,
+    mut take: impl FnMut(Done) -> io::Result<()>,
+) -> io::Result<()> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = arguments.jobs.map_or(processors, usize::from).min(jobs.len());
+    let next = AtomicUsize::new(0);
+    let stop = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            let (sender, next, stop) = (sender.clone(), &next, &stop);
+            scope.spawn(move || {
+                while stop.load(Ordering::Relaxed) == 0 {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(number) else { break };
+                    let options = RunOptions {
+                        seed: job.seed,
+                        until: arguments.until.map(|time| time.0),
+                        task_order: arguments.task_order.into(),
+                    };
+                    let started = Instant::now();
+                    let result = sim::scenario::run(&plans[job.plan], &options);
+                    if sender.send((number, Done { result, wall: started.elapsed() })).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut early = std::collections::BTreeMap::new();
+        let mut due = 0;
+        for (number, done) in receiver {
+            early.insert(number, done);
+            while let Some(done) = early.remove(&due) {
+                due += 1;
+                if let Err(error) = take(done) {
+                    stop.store(1, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Shows results as they come.
+struct Show<'a> {
+    arguments: &'a RunArguments,
+    text: Text,
+    /// JSON on stdout leaves the words to stderr.
+    words_to_stderr: bool,
+    several: bool,
+    progress: Progress,
+    records: Vec<RunRecord>,
+    counts: Counts,
+    wall: Instant,
+}
+
+#[derive(Default)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    crashed: usize,
+    wrong: usize,
+}
+
+impl<'a> Show<'a> {
+    fn new(arguments: &'a RunArguments, runs: usize) -> Self {
+        let words_to_stderr = arguments.json.as_deref() == Some(Path::new("-"));
+        let terminal = if words_to_stderr { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
+        Show {
+            arguments,
+            text: Text::new(Paint::new(arguments.color, terminal)),
+            words_to_stderr,
+            several: runs > 1,
+            progress: Progress::new(runs),
+            records: Vec::new(),
+            counts: Counts::default(),
+            wall: Instant::now(),
+        }
+    }
+
+    fn say(&self, words: &str) -> io::Result<()> {
+        if self.words_to_stderr {
+            io::stderr().lock().write_all(words.as_bytes())
+        } else {
+            let mut out = io::stdout().lock();
+            out.write_all(words.as_bytes())?;
+            out.flush()
+        }
+    }
+
+    fn one(&mut self, done: Done) -> io::Result<()> {
+        let record = match done.result {
+            Ok(record) => record,
+            Err(error) => {
+                self.counts.wrong += 1;
+                return self.progress.aside(|| writeln!(io::stderr(), "{error}"));
+            }
+        };
+        match record.verdict {
+            Verdict::Passed => self.counts.passed += 1,
+            Verdict::Failed => self.counts.failed += 1,
+            Verdict::Crashed => self.counts.crashed += 1,
+        }
+        let passed = record.verdict == Verdict::Passed;
+        let words = match (self.several || self.arguments.quiet, passed) {
+            (true, true) if self.arguments.quiet => String::new(),
+            (true, true) => self.text.line(&record, done.wall),
+            _ => self.text.whole(&record, done.wall),
+        };
+        self.progress.aside(|| self.say(&words))?;
+        if let Some(folder) = &self.arguments.report {
+            let page = reports::render(&record, folder)?;
+            if !self.several {
+                self.say(&self.text.page(&page))?;
+            }
+        }
+        self.progress.step(&record.scenario, self.counts.failed + self.counts.crashed);
+        if self.arguments.json.is_some() {
+            self.records.push(record);
+        }
+        Ok(())
+    }
+
+    fn end(self) -> io::Result<Ending> {
+        self.progress.end();
+        if self.several {
+            let counts = &self.counts;
+            let total = counts.passed + counts.failed + counts.crashed + counts.wrong;
+            let bad = counts.failed + counts.crashed + counts.wrong;
+            self.say(&self.text.total(total, bad, self.wall.elapsed()))?;
+        }
+        if let Some(path) = &self.arguments.json {
+            let mut json = match self.records.as_slice() {
+                [one] if !self.several => serde_json::to_vec_pretty(one)?,
+                several => serde_json::to_vec_pretty(several)?,
+            };
+            json.push(b'\n');
+            if self.words_to_stderr {
+                io::stdout().lock().write_all(&json)?;
+            } else {
+                let in_file = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+                std::fs::write(path, json).map_err(in_file)?;
+            }
+        }
+        Ok(match self.counts {
+            Counts { wrong: 1.., .. } => Ending::WrongInput,
+            Counts { failed: 0, crashed: 0, .. } => Ending::Held,
+            _ => Ending::Failed,
+        })
+    }
+}

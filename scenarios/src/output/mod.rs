@@ -1,0 +1,12 @@
+//! What people read: colours, words, progress.
+
+mod group;
+mod paint;
+mod path;
+mod progress;
+mod text;
+mod units;
+
+pub(crate) use paint::Paint;
+pub(crate) use progress::Progress;
+pub(crate) use text::Text;

@@ -1,0 +1,143 @@
+//! What an echo server says: JSON with what it received, so that routing and header changes can be asserted exactly.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::flow::FLOW_HEADER;
+use super::http1::Headers;
+use crate::record::{AppPod, FlowId};
+
+/// A request as a server received it.
+pub(crate) struct Received<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) proto: &'static str,
+    pub(crate) headers: &'a Headers,
+    pub(crate) source_ip: IpAddr,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    method: &'a str,
+    path: &'a str,
+    host: &'a str,
+    proto: &'static str,
+    headers: Map<String, Value>,
+    namespace: &'a str,
+    pod: &'a str,
+    node: &'a str,
+    source_ip: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    padding: String,
+}
+
+/// The answer of `pod`, padded to at least `least` bytes.
+pub(crate) fn answer(pod: &AppPod, received: &Received<'_>, least: u64) -> Vec<u8> {
+    let mut headers = Map::new();
+    for (name, value) in received.headers {
+        if name == FLOW_HEADER || name == "host" {
+            continue;
+        }
+        match headers.get_mut(name) {
+            // A header given twice is shown as one list, as HTTP allows.
+            Some(Value::String(known)) => {
+                known.push_str(", ");
+                known.push_str(value);
+            }
+            _ => {
+                headers.insert(name.clone(), Value::String(value.clone()));
+            }
+        }
+    }
+    let mut answer = Answer {
+        method: received.method,
+        path: received.path,
+        host: received.host,
+        proto: received.proto,
+        headers,
+        namespace: &pod.namespace,
+        pod: &pod.name,
+        node: &pod.node,
+        source_ip: received.source_ip.to_string(),
+        padding: String::new(),
+    };
+    let json = serde_json::to_vec(&answer).unwrap_or_default();
+    const PADDING_FIELD: usize = r#","padding":"""#.len();
+    let least = usize::try_from(least).unwrap_or(usize::MAX).min(1 << 30);
+    if json.len() >= least {
+        return json;
+    }
+    answer.padding = "x".repeat(least.saturating_sub(json.len() + PADDING_FIELD).max(1));
+    serde_json::to_vec(&answer).unwrap_or_default()
+}
+
+/// Who answered, read back from an answer.
+#[derive(Debug, Deserialize)]
+pub struct EchoAnswer<'a> {
+    /// The server's namespace.
+    #[serde(borrow)]
+    pub namespace: Cow<'a, str>,
+    /// The server's pod.
+    #[serde(borrow)]
+    pub pod: Cow<'a, str>,
+    /// The server's node.
+    #[serde(borrow)]
+    pub node: Cow<'a, str>,
+    /// Who the server saw as its client.
+    #[serde(borrow)]
+    pub source_ip: Cow<'a, str>,
+}
+
+impl<'a> EchoAnswer<'a> {
+    /// From a body; `None` if it is not an echo server's.
+    pub fn read(body: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
+}
+
+/// The flow a request belongs to, if a client of ours made it.
+pub(crate) fn flow_of(headers: &Headers) -> Option<FlowId> {
+    super::http1::header(headers, FLOW_HEADER)?.parse().ok().map(FlowId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_shows_what_was_received_and_hides_the_flow() {
+        let pod = AppPod {
+            uid: "u".into(),
+            namespace: "shop".into(),
+            name: "orders-1".into(),
+            node: "n1".into(),
+            addresses: vec![],
+        };
+        let headers = vec![
+            ("host".to_owned(), "orders:8080".to_owned()),
+            ("a".to_owned(), "1".to_owned()),
+            (FLOW_HEADER.to_owned(), "9".to_owned()),
+            ("a".to_owned(), "2".to_owned()),
+        ];
+        let source_ip = IpAddr::from([10, 0, 0, 7]);
+        let received = Received {
+            method: "GET",
+            path: "/x",
+            host: "orders:8080",
+            proto: "HTTP/1.1",
+            headers: &headers,
+            source_ip,
+        };
+        let body = String::from_utf8(answer(&pod, &received, 0)).unwrap();
+        assert_eq!(
+            body,
+            r#"{"method":"GET","path":"/x","host":"orders:8080","proto":"HTTP/1.1","headers":{"a":"1, 2"},"namespace":"shop","pod":"orders-1","node":"n1","source_ip":"10.0.0.7"}"#
+        );
+        assert_eq!(answer(&pod, &received, 1000).len(), 1000);
+        assert_eq!(flow_of(&headers), Some(FlowId(9)));
+    }
+}

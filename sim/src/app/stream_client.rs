@@ -1,0 +1,407 @@
+//! Raw streams: sent bytes must come back, held open, half-closed or read slowly as told.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use proxy_core::Host;
+use proxy_core::host::timer::timeout;
+use proxy_core::host::{Instant, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::{Notify, mpsc};
+
+use super::client::{Client, OpenError, Target};
+use super::flow::{ending_of, fill_payload, first_line, first_wrong};
+use super::http_client::{outcome_of, outcome_of_dial};
+use super::raw_server::{chunk_at, time_for};
+use super::wire::Wire;
+use crate::record::{AppEvent, Ending, FlowId, Outcome};
+
+const CHUNK: usize = 16 * 1024;
+
+/// What to open and how to use it.
+#[derive(Clone, Debug)]
+pub struct StreamSpec {
+    /// Where to.
+    pub target: Target,
+    /// Payload bytes to send after the first line.
+    pub send: u64,
+    /// Finish our direction once all is sent.
+    pub half_close: bool,
+    /// How to read what comes back.
+    pub read: Reading,
+    /// Keep it open once the exchange is done.
+    pub hold: bool,
+    /// For the exchange; when held, for the first line to come back.
+    pub timeout: Duration,
+}
+
+/// How a client reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// As fast as it comes.
+    All,
+    /// The first line, then nothing more.
+    Nothing,
+    /// So many bytes a second.
+    Rate(u64),
+}
+
+/// What became of a stream so far.
+#[derive(Clone, Debug)]
+pub struct StreamReport {
+    /// Its flow.
+    pub flow: FlowId,
+    /// When it was begun.
+    pub started: Instant,
+    /// The client's end, once connected.
+    pub local: Option<SocketAddr>,
+    /// The address dialled.
+    pub dialled: Option<SocketAddr>,
+    /// When the first line came back: the application at the other end has it.
+    pub established: Option<Instant>,
+    /// When it was over, and how.
+    pub closed: Option<(Instant, Outcome)>,
+    /// Bytes our socket took, the first line included.
+    pub sent: u64,
+    /// Bytes that came back, the first line included.
+    pub received: u64,
+    /// Whether all that was to be sent has come back, and right.
+    pub whole: bool,
+    /// When that was last so.
+    pub caught_up: Option<Instant>,
+    /// What the socket said, when it did not end well.
+    pub error: Option<String>,
+}
+
+/// A stream as others see it while it lives. Cheap to clone.
+#[derive(Clone)]
+pub struct StreamHandle {
+    shared: Arc<Shared>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// What a held stream is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Send so many more bytes.
+    Send(u64),
+    /// Finish our direction, read to the end.
+    Finish,
+    /// Reset it.
+    Reset,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    // Told whenever more came back.
+    progress: Notify,
+}
+
+struct State {
+    report: StreamReport,
+    // All bytes to be sent, as far as known, the first line included.
+    due: u64,
+    first_wrong: Option<u64>,
+}
+
+impl State {
+    fn is_whole(&self) -> bool {
+        self.report.sent == self.due && self.report.received == self.due && self.first_wrong.is_none()
+    }
+}
+
+impl StreamHandle {
+    /// What became of it so far.
+    pub fn report(&self) -> StreamReport {
+        let state = self.shared.state.lock();
+        StreamReport { whole: state.is_whole(), ..state.report.clone() }
+    }
+
+    /// Tells a held stream to do something; one that is over ignores it.
+    pub fn order(&self, order: Order) {
+        if let Order::Send(bytes) = order {
+            let mut state = self.shared.state.lock();
+            if state.report.closed.is_none() {
+                state.due += bytes;
+            }
+        }
+        let _ = self.orders.send(order);
+    }
+}
+
+impl<H: Host> Client<H> {
+    /// Opens a raw stream in a task of its own.
+    pub fn connect(&self, spec: StreamSpec) -> StreamHandle {
+        let flow = self.journal.next_flow();
+        let report = StreamReport {
+            flow,
+            started: self.host.now(),
+            local: None,
+            dialled: None,
+            established: None,
+            closed: None,
+            sent: 0,
+            received: 0,
+            whole: false,
+            caught_up: None,
+            error: None,
+        };
+        let due = first_line(flow).len() as u64 + spec.send;
+        let state = Mutex::new(State { report, due, first_wrong: None });
+        let shared = Arc::new(Shared { state, progress: Notify::new() });
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let talk = Talk { client: self.clone(), flow, spec, shared: shared.clone() };
+        self.host.spawn("stream client", talk.run(inbox));
+        StreamHandle { shared, orders }
+    }
+}
+
+/// One stream's task.
+struct Talk<H: Host> {
+    client: Client<H>,
+    flow: FlowId,
+    spec: StreamSpec,
+    shared: Arc<Shared>,
+}
+
+enum Happened {
+    /// The other side finished its direction, or reading failed.
+    ReadOver(io::Result<()>),
+    /// We have nothing more to do on this stream, or writing failed.
+    WriteOver(io::Result<Done>),
+    Late,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// All came back: close.
+    Close,
+    /// We finished our direction: read to the end.
+    Finished,
+    /// Told to reset.
+    Reset,
+}
+
+impl<H: Host> Talk<H> {
+    async fn run(self, inbox: mpsc::UnboundedReceiver<Order>) {
+        let host = &self.client.host;
+        let deadline = host.now() + self.spec.timeout;
+        let opened = match timeout(host, self.spec.timeout, self.client.open(self.flow, &self.spec.target)).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(OpenError::NoSuchHost)) => {
+                let error = format!("no such host: {}", self.spec.target.host);
+                return self.over(Ending::ClosedByUs, Outcome::NoSuchHost, Some(error));
+            }
+            Ok(Err(OpenError::Dial(error))) => {
+                return self.over(ending_of(&error), outcome_of_dial(&error), Some(format!("connect: {error}")));
+            }
+            Err(_) => {
+                let error = format!("not connected in {:?}", self.spec.timeout);
+                return self.over(Ending::TimedOut, Outcome::TimedOut, Some(error));
+            }
+        };
+        let mut end = opened.end;
+        {
+            let report = &mut self.shared.state.lock().report;
+            (report.local, report.dialled) = (Some(opened.local), Some(opened.to));
+        }
+        let (mut reader, mut writer) = tokio::io::split(opened.wire);
+        let (ending, error) = self.converse(&mut reader, &mut writer, inbox, deadline).await;
+        end.ended(ending);
+        end.first_wrong_byte = self.shared.state.lock().first_wrong;
+        if matches!(ending, Ending::ClosedByUs | Ending::TimedOut) {
+            reader.unsplit(writer).into_inner().reset();
+        }
+        let wrong = end.first_wrong_byte.map(|at| format!("byte {at} of the answer is not the one sent"));
+        let outcome = if wrong.is_some() { Outcome::Failed } else { outcome_of(ending) };
+        self.over(ending, outcome, wrong.or(error));
+    }
+
+    async fn converse(
+        &self,
+        reader: &mut ReadHalf<Wire<H::Tcp>>,
+        writer: &mut WriteHalf<Wire<H::Tcp>>,
+        inbox: mpsc::UnboundedReceiver<Order>,
+        deadline: Instant,
+    ) -> (Ending, Option<String>) {
+        let mut read = pin!(self.read(reader));
+        let mut write = pin!(self.write(writer, inbox));
+        let mut late = pin!(self.client.host.sleep_until(deadline));
+        let (mut reading, mut writing) = (true, true);
+        loop {
+            let happened = poll_fn(|context| {
+                if reading && let Poll::Ready(result) = read.as_mut().poll(context) {
+                    return Poll::Ready(Happened::ReadOver(result));
+                }
+                if writing && let Poll::Ready(result) = write.as_mut().poll(context) {
+                    return Poll::Ready(Happened::WriteOver(result));
+                }
+                let held = self.spec.hold && self.shared.state.lock().report.established.is_some();
+                if !held && late.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Happened::Late);
+                }
+                Poll::Pending
+            })
+            .await;
+            match happened {
+                Happened::ReadOver(Ok(())) => {
+                    reading = false;
+                    let whole = self.shared.state.lock().is_whole();
+                    // A held stream whose other side is done is of no more use; any other still has things to send.
+                    if whole || !writing || self.spec.hold {
+                        return if whole || self.spec.hold && self.came_back() {
+                            (Ending::Finished, None)
+                        } else {
+                            (Ending::ClosedByPeer, Some("closed before all came back".to_owned()))
+                        };
+                    }
+                }
+                Happened::ReadOver(Err(error)) | Happened::WriteOver(Err(error)) => {
+                    return (ending_of(&error), Some(error.to_string()));
+                }
+                Happened::WriteOver(Ok(Done::Reset)) => return (Ending::ClosedByUs, Some("reset as told".to_owned())),
+                Happened::WriteOver(Ok(Done::Close)) => return (Ending::Finished, None),
+                Happened::WriteOver(Ok(Done::Finished)) if reading => writing = false,
+                Happened::WriteOver(Ok(Done::Finished)) => {
+                    return (Ending::ClosedByPeer, Some("closed before all came back".to_owned()));
+                }
+                Happened::Late => return (Ending::TimedOut, Some(format!("not done in {:?}", self.spec.timeout))),
+            }
+        }
+    }
+
+    /// Whether everything sent so far has come back.
+    fn came_back(&self) -> bool {
+        let state = self.shared.state.lock();
+        state.report.received == state.report.sent
+    }
+
+    /// Reads to the end.
+    async fn read(&self, reader: &mut ReadHalf<Wire<H::Tcp>>) -> io::Result<()> {
+        let line = first_line(self.flow);
+        let mut buffer = vec![0; 2 * 1024];
+        loop {
+            let established = self.shared.state.lock().report.established.is_some();
+            let most = match self.spec.read {
+                // The line alone, so that nothing more leaves the socket's buffer.
+                Reading::Nothing if !established => line.len() - self.shared.state.lock().report.received as usize,
+                Reading::Nothing => return std::future::pending().await,
+                Reading::Rate(rate) => chunk_at(rate).min(buffer.len()),
+                Reading::All => buffer.len(),
+            };
+            let count = reader.read(&mut buffer[..most]).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.received(&line, &buffer[..count]);
+            if let Reading::Rate(rate) = self.spec.read {
+                self.client.host.sleep(time_for(count, rate)).await;
+            } else if count == buffer.len() && count < CHUNK {
+                buffer.resize(CHUNK, 0);
+            }
+        }
+    }
+
+    fn received(&self, line: &str, data: &[u8]) {
+        let now = self.client.host.now();
+        let mut state = self.shared.state.lock();
+        let before = state.report.received;
+        state.report.received += data.len() as u64;
+        let line_left = (line.len() as u64).saturating_sub(before) as usize;
+        let (of_line, payload) = data.split_at(line_left.min(data.len()));
+        if state.first_wrong.is_none() {
+            let due = &line.as_bytes()[line.len() - line_left..][..of_line.len()];
+            let in_line = of_line.iter().zip(due).position(|(came, due)| came != due);
+            let offset = before.saturating_sub(line.len() as u64);
+            state.first_wrong = in_line
+                .map(|index| before + index as u64)
+                .or_else(|| first_wrong(self.flow, offset, payload).map(|at| at + line.len() as u64));
+        }
+        if state.report.established.is_none() && state.report.received >= line.len() as u64 {
+            state.report.established = Some(now);
+            self.client.journal.app(now, AppEvent::Answered { flow: self.flow, status: None });
+        }
+        if state.is_whole() {
+            state.report.caught_up = Some(now);
+        }
+        drop(state);
+        self.shared.progress.notify_waiters();
+    }
+
+    /// Sends what is due, then does as the spec says: finish, wait for orders, or wait for all to come back.
+    async fn write(
+        &self,
+        writer: &mut WriteHalf<Wire<H::Tcp>>,
+        mut inbox: mpsc::UnboundedReceiver<Order>,
+    ) -> io::Result<Done> {
+        let line = first_line(self.flow);
+        self.put(writer, line.as_bytes()).await?;
+        self.pay(writer, line.len() as u64, self.spec.send).await?;
+        if self.spec.half_close {
+            writer.shutdown().await?;
+            return Ok(Done::Finished);
+        }
+        if !self.spec.hold {
+            loop {
+                let progress = self.shared.progress.notified();
+                if self.spec.read == Reading::Nothing || self.shared.state.lock().is_whole() {
+                    return Ok(Done::Close);
+                }
+                progress.await;
+            }
+        }
+        loop {
+            match inbox.recv().await {
+                Some(Order::Send(bytes)) => self.pay(writer, line.len() as u64, bytes).await?,
+                Some(Order::Finish) => {
+                    writer.shutdown().await?;
+                    return Ok(Done::Finished);
+                }
+                Some(Order::Reset) => return Ok(Done::Reset),
+                // No one can tell us anything any more: stay open.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn pay(&self, writer: &mut WriteHalf<Wire<H::Tcp>>, line: u64, bytes: u64) -> io::Result<()> {
+        let mut buffer = vec![0; CHUNK.min(usize::try_from(bytes).unwrap_or(CHUNK))];
+        let mut left = bytes;
+        while left > 0 {
+            let count = buffer.len().min(usize::try_from(left).unwrap_or(CHUNK));
+            let offset = self.shared.state.lock().report.sent - line;
+            fill_payload(self.flow, offset, &mut buffer[..count]);
+            self.put(writer, &buffer[..count]).await?;
+            left -= count as u64;
+        }
+        Ok(())
+    }
+
+    async fn put(&self, writer: &mut WriteHalf<Wire<H::Tcp>>, mut data: &[u8]) -> io::Result<()> {
+        while !data.is_empty() {
+            let count = writer.write(data).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.shared.state.lock().report.sent += count as u64;
+            data = &data[count..];
+        }
+        writer.flush().await
+    }
+
+    fn over(&self, ending: Ending, outcome: Outcome, error: Option<String>) {
+        let now = self.client.host.now();
+        let mut state = self.shared.state.lock();
+        state.report.closed = Some((now, outcome));
+        state.report.error = error;
+        if state.report.established.is_none() {
+            self.client.journal.app(now, AppEvent::Unanswered { flow: self.flow, ending });
+        }
+    }
+}

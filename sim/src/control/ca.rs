@@ -1,0 +1,198 @@
+//! [`MeshAuthority`]: the mesh's certificate authority, asked by each node's proxy through a [`NodeAuthority`].
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use proxy_core::Host;
+use proxy_core::host::Rng;
+use proxy_core::identity::{AuthorityError, CertificateAuthority, Identity, SignedChain, SigningRequest};
+use proxy_core::tls::TlsError;
+use proxy_core::tls::issue::Issuer;
+use sha2::{Digest, Sha256};
+
+/// What the authority signs for how long, and how far away it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorityConfig {
+    /// Name of the root certificate.
+    pub name: String,
+    /// Validity of the root. Default ten years.
+    pub root_validity: Duration,
+    /// Longest validity of a leaf; longer requests get this. Default 90 days, as istiod's.
+    pub leaf_validity_max: Duration,
+    /// Least time from asking to answer. Default 1 ms.
+    pub delay_least: Duration,
+    /// Most time from asking to answer; each request draws its own. Default 5 ms.
+    pub delay_most: Duration,
+}
+
+impl Default for AuthorityConfig {
+    fn default() -> Self {
+        AuthorityConfig {
+            name: "meshsim root".to_owned(),
+            root_validity: Duration::from_secs(10 * 365 * 24 * 3600),
+            leaf_validity_max: Duration::from_secs(90 * 24 * 3600),
+            delay_least: Duration::from_millis(1),
+            delay_most: Duration::from_millis(5),
+        }
+    }
+}
+
+/// Whether the authority answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Availability {
+    /// It does.
+    #[default]
+    Answering,
+    /// Connections to it are refused.
+    Refusing,
+    /// Requests reach it and no answer comes back.
+    Silent,
+}
+
+/// The mesh's certificate authority. Cheap to clone; clones are the same authority.
+///
+/// Owns the root key and the list of who runs where: it signs an identity only for the proxy of a node on which a pod of
+/// that service account is scheduled. Validity counts from its own wall clock, so a proxy with a skewed one sees that.
+///
+/// Deterministic because serial numbers and delays of a certificate depend on the seed, the node, the identity and how
+/// many it asked for before, and on nothing else.
+pub struct MeshAuthority<H: Host> {
+    host: H,
+    shared: Arc<Shared>,
+}
+
+impl<H: Host> Clone for MeshAuthority<H> {
+    fn clone(&self) -> Self {
+        MeshAuthority { host: self.host.clone(), shared: self.shared.clone() }
+    }
+}
+
+struct Shared {
+    config: AuthorityConfig,
+    issuer: Issuer,
+    seed: [u8; 32],
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    availability: Availability,
+    /// By node, then pod uid.
+    scheduled: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Identity>>,
+    /// Requests by node and identity.
+    asked: BTreeMap<(Arc<str>, Identity), u64>,
+    signed: u64,
+}
+
+impl<H: Host> MeshAuthority<H> {
+    /// An authority with a new root, on the clock and the dice of `host`.
+    ///
+    /// # Errors
+    /// The root certificate cannot be written, e.g. because of its name.
+    pub fn new(host: H, config: AuthorityConfig) -> Result<Self, TlsError> {
+        let mut seed = [0; 32];
+        host.fill_random("control/ca", &mut seed);
+        let mut rng = Rng::from_seed(digest(&seed, &[b"root"]));
+        let issuer = Issuer::new(&config.name, host.wall_time(), config.root_validity, &mut rng)?;
+        let shared = Shared { config, issuer, seed, state: Mutex::new(State::default()) };
+        Ok(MeshAuthority { host, shared: Arc::new(shared) })
+    }
+
+    /// The root certificate, DER.
+    pub fn root(&self) -> &[u8] {
+        self.shared.issuer.root()
+    }
+
+    /// Notes that a pod of this identity is scheduled on `node`.
+    pub fn schedule(&self, node: &Arc<str>, pod: &Arc<str>, identity: Identity) {
+        self.shared.state.lock().scheduled.entry(node.clone()).or_default().insert(pod.clone(), identity);
+    }
+
+    /// Notes that it is gone.
+    pub fn unschedule(&self, node: &str, pod: &str) {
+        let mut state = self.shared.state.lock();
+        if let Some(pods) = state.scheduled.get_mut(node) {
+            pods.remove(pod);
+        }
+    }
+
+    /// Breaks or restores the authority. Requests under way are treated as it is when their answer is due.
+    pub fn set_availability(&self, availability: Availability) {
+        self.shared.state.lock().availability = availability;
+    }
+
+    /// How many certificates it signed.
+    pub fn signed(&self) -> u64 {
+        self.shared.state.lock().signed
+    }
+
+    /// The authority as the proxy of `node` reaches it.
+    pub fn for_node(&self, node: &str) -> NodeAuthority<H> {
+        NodeAuthority { authority: self.clone(), node: node.into() }
+    }
+}
+
+impl Shared {
+    /// The dice of the next request of this node for this identity.
+    fn dice(&self, node: &Arc<str>, identity: &Identity) -> Rng {
+        let mut state = self.state.lock();
+        let asked = state.asked.entry((node.clone(), identity.clone())).or_default();
+        *asked += 1;
+        let (identity, asked) = (identity.to_string(), asked.to_be_bytes());
+        let parts = [node.as_bytes(), identity.as_bytes(), &asked];
+        Rng::from_seed(digest(&self.seed, &parts))
+    }
+}
+
+/// The hash of a seed and parts, each with its length before it.
+fn digest(seed: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(seed);
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// The authority as one node's proxy reaches it: with that node's credentials, after a modelled delay.
+pub struct NodeAuthority<H: Host> {
+    authority: MeshAuthority<H>,
+    node: Arc<str>,
+}
+
+impl<H: Host> CertificateAuthority for NodeAuthority<H> {
+    async fn sign(&self, request: SigningRequest) -> Result<SignedChain, AuthorityError> {
+        let MeshAuthority { host, shared } = &self.authority;
+        let identity = &request.impersonated;
+        let mut dice = shared.dice(&self.node, identity);
+        let spread = shared.config.delay_most.saturating_sub(shared.config.delay_least);
+        let spread = u64::try_from(spread.as_nanos()).unwrap_or(u64::MAX).saturating_add(1);
+        host.sleep(shared.config.delay_least + Duration::from_nanos(dice.below(spread))).await;
+        let availability = shared.state.lock().availability;
+        match availability {
+            Availability::Answering => {}
+            Availability::Refusing => {
+                return Err(AuthorityError::Unavailable(
+                    "connection refused; is the control plane running?".to_owned(),
+                ));
+            }
+            Availability::Silent => pending().await,
+        }
+        let mut state = shared.state.lock();
+        let here = state.scheduled.get(&self.node).into_iter().flat_map(BTreeMap::values);
+        if !here.into_iter().any(|scheduled| scheduled == identity) {
+            return Err(AuthorityError::Refused(format!("no pod of {identity} is scheduled on node {}", self.node)));
+        }
+        let validity = request.validity.min(shared.config.leaf_validity_max);
+        let signed = shared.issuer.issue(&request.csr_der, identity, host.wall_time(), validity, &mut dice);
+        state.signed += u64::from(signed.is_ok());
+        signed.map_err(|error| AuthorityError::Refused(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! The control plane: cluster to resources (pure), resources to proxies (ordered, delayed, acknowledged), and the CA.
+
+mod ca;
+mod push;
+mod resources;
+mod translate;
+
+pub use ca::{AuthorityConfig, Availability, MeshAuthority, NodeAuthority};
+pub use push::{Acknowledged, ControlPlane, PushConfig, PushObserver, Revision, Subscription};
+pub use resources::{Resources, diff};
+pub use translate::{PolicyNotice, Translation, translate, virtual_services};

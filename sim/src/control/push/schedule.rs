@@ -1,0 +1,298 @@
+//! [`Schedule`]: which proxy is sent what, and when. Pure: time comes in, deadlines go out.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use proxy_core::host::{Instant, Rng};
+use proxy_core::state::{Push, Rejected, SharedUpdate};
+use sha2::{Digest, Sha256};
+
+use super::PushConfig;
+use crate::control::resources::{Resources, diff};
+
+/// Counts changes of the truth from 1; 0 is "nothing was ever committed".
+pub type Revision = u64;
+
+/// What a subscriber should do next.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// Take this push.
+    Deliver(Push),
+    /// Look again then, or when woken.
+    At(Instant),
+    /// Look again when woken.
+    Wait,
+    /// Another subscription has taken this one's place.
+    Over,
+}
+
+/// What came of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The proxy's node.
+    pub node: Arc<str>,
+    /// Everything up to this change is live there.
+    pub revision: Revision,
+    /// Resources it refused; it keeps what it had under those names.
+    pub rejected: Vec<Rejected>,
+}
+
+/// Debounces changes, then keeps one push at a time on its way to each subscriber.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    config: PushConfig,
+    seed: [u8; 32],
+    /// The newest change's number, committed or not.
+    noted: Revision,
+    pending: Option<Pending>,
+    current: Arc<Version>,
+    subscribers: BTreeMap<Arc<str>, Subscriber>,
+    /// Differences on their way, so that subscribers in step share one.
+    differences: Vec<(Revision, Revision, Weak<SharedUpdate>)>,
+    next_nonce: u64,
+}
+
+/// When changes were noted that are not committed yet.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    first: Instant,
+    last: Instant,
+}
+
+/// A committed state.
+#[derive(Debug)]
+struct Version {
+    revision: Revision,
+    resources: Resources,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    generation: u64,
+    connected: bool,
+    delays: Rng,
+    acked: Option<Arc<Version>>,
+    in_flight: Option<InFlight>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    version: Arc<Version>,
+    due: Instant,
+    push: Push,
+    delivered: bool,
+}
+
+impl Schedule {
+    pub(super) fn new(config: PushConfig, seed: [u8; 32]) -> Self {
+        Schedule {
+            config,
+            seed,
+            noted: 0,
+            pending: None,
+            current: Arc::new(Version { revision: 0, resources: Resources::new() }),
+            subscribers: BTreeMap::new(),
+            differences: Vec::new(),
+            next_nonce: 1,
+        }
+    }
+
+    /// Notes that the truth changed. Returns the change's number.
+    pub(super) fn changed(&mut self, now: Instant) -> Revision {
+        self.noted += 1;
+        self.pending = Some(Pending { first: self.pending.map_or(now, |pending| pending.first), last: now });
+        self.noted
+    }
+
+    /// Nothing to push: whoever holds the current version already holds the newest change.
+    fn carry_forward(&mut self) -> Vec<Acknowledged> {
+        let old = self.current.clone();
+        self.current = Arc::new(Version { revision: self.noted, resources: old.resources.clone() });
+        let mut acknowledged = Vec::new();
+        for (node, subscriber) in &mut self.subscribers {
+            if subscriber.acked.as_ref().is_some_and(|acked| Arc::ptr_eq(acked, &old)) {
+                subscriber.acked = Some(self.current.clone());
+                acknowledged.push(Acknowledged { node: node.clone(), revision: self.noted, rejected: Vec::new() });
+            }
+            if let Some(in_flight) = &mut subscriber.in_flight
+                && Arc::ptr_eq(&in_flight.version, &old)
+            {
+                in_flight.version = self.current.clone();
+            }
+        }
+        acknowledged
+    }
+
+    /// When the changes noted so far are to be committed, unless more come.
+    pub(super) fn commit_due(&self) -> Option<Instant> {
+        let pending = self.pending?;
+        Some((pending.last + self.config.debounce_quiet).min(pending.first + self.config.debounce_max))
+    }
+
+    /// Takes what all changes noted so far come to, and sends it to everyone who is waiting for news. If it comes to
+    /// nothing, those who are in step have acknowledged it by that.
+    pub(super) fn commit(&mut self, now: Instant, mut resources: Resources) -> Vec<Acknowledged> {
+        self.pending = None;
+        resources.reuse(&self.current.resources);
+        if self.current.revision > 0 && resources == self.current.resources {
+            return self.carry_forward();
+        }
+        self.current = Arc::new(Version { revision: self.noted, resources });
+        let nodes: Vec<Arc<str>> = self.subscribers.keys().cloned().collect();
+        for node in &nodes {
+            self.send(now, node);
+        }
+        Vec::new()
+    }
+
+    /// Starts a subscription of `node` from nothing; an earlier one of the same node is over.
+    pub(super) fn subscribe(&mut self, now: Instant, node: &Arc<str>) -> u64 {
+        let generation = self.subscribers.get(node).map_or(1, |subscriber| subscriber.generation + 1);
+        let mut hash = Sha256::new();
+        hash.update(self.seed);
+        hash.update(node.as_bytes());
+        hash.update(generation.to_be_bytes());
+        let subscriber = Subscriber {
+            generation,
+            connected: true,
+            delays: Rng::from_seed(hash.finalize().into()),
+            acked: None,
+            in_flight: None,
+        };
+        self.subscribers.insert(node.clone(), subscriber);
+        self.send(now, node);
+        generation
+    }
+
+    /// Ends a subscription, if it is still the node's latest.
+    pub(super) fn unsubscribe(&mut self, node: &str, generation: u64) {
+        if self.subscribers.get(node).is_some_and(|subscriber| subscriber.generation == generation) {
+            self.subscribers.remove(node);
+        }
+    }
+
+    /// Breaks or restores the stream to a node. What was on its way is lost; on return the node, which kept what it
+    /// had, is sent the difference, removals included.
+    pub(super) fn set_connected(&mut self, now: Instant, node: &str, connected: bool) {
+        let Some((node, subscriber)) = self.subscribers.get_key_value(node) else { return };
+        if subscriber.connected == connected {
+            return;
+        }
+        let node = node.clone();
+        if let Some(subscriber) = self.subscribers.get_mut(&node) {
+            subscriber.connected = connected;
+            // A push that was delivered will still be answered.
+            subscriber.in_flight.take_if(|in_flight| !in_flight.delivered);
+        }
+        self.send(now, &node);
+    }
+
+    /// Puts the difference between what `node` holds and the current version on its way, unless one is already.
+    fn send(&mut self, now: Instant, node: &Arc<str>) {
+        let current = self.current.clone();
+        if current.revision == 0 {
+            return; // not yet in sync ourselves
+        }
+        let Some(subscriber) = self.subscribers.get_mut(node) else { return };
+        if !subscriber.connected || subscriber.in_flight.is_some() {
+            return;
+        }
+        let (base, empty);
+        let from = match &subscriber.acked {
+            Some(acked) if Arc::ptr_eq(acked, &current) => return,
+            Some(acked) => {
+                base = acked.clone();
+                &*base
+            }
+            None => {
+                empty = Version { revision: 0, resources: Resources::new() };
+                &empty
+            }
+        };
+        let due = now + delay(&self.config, &mut subscriber.delays);
+        let initial = subscriber.acked.is_none();
+        let update = difference(&mut self.differences, from, &current);
+        let push = Push { nonce: self.next_nonce, update, initial };
+        self.next_nonce += 1;
+        if let Some(subscriber) = self.subscribers.get_mut(node) {
+            subscriber.in_flight = Some(InFlight { version: current, due, push, delivered: false });
+        }
+    }
+
+    /// What the subscriber should do now.
+    pub(super) fn poll(&mut self, now: Instant, node: &str, generation: u64) -> Step {
+        let Some(subscriber) = self.subscribers.get_mut(node).filter(|it| it.generation == generation) else {
+            return Step::Over;
+        };
+        match &mut subscriber.in_flight {
+            Some(in_flight) if in_flight.delivered => Step::Wait,
+            Some(in_flight) if in_flight.due <= now => {
+                in_flight.delivered = true;
+                Step::Deliver(in_flight.push.clone())
+            }
+            Some(in_flight) => Step::At(in_flight.due),
+            None => Step::Wait,
+        }
+    }
+
+    /// Takes an answer. `None` if it answers nothing that is outstanding.
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        node: &Arc<str>,
+        generation: u64,
+        nonce: u64,
+        rejected: &[Rejected],
+    ) -> Option<Acknowledged> {
+        let subscriber = self.subscribers.get_mut(node).filter(|it| it.generation == generation)?;
+        let in_flight = subscriber.in_flight.take_if(|it| it.delivered && it.push.nonce == nonce)?;
+        // A refused resource is not sent again until it changes: sending the same would only be refused again.
+        let revision = in_flight.version.revision;
+        subscriber.acked = Some(in_flight.version);
+        self.send(now, node);
+        Some(Acknowledged { node: node.clone(), revision, rejected: rejected.to_vec() })
+    }
+
+    /// The newest change.
+    pub(super) fn newest(&self) -> Revision {
+        self.noted
+    }
+
+    /// Up to which change `node` is known to be; `None` before its first answer.
+    pub(super) fn acked(&self, node: &str) -> Option<Revision> {
+        Some(self.subscribers.get(node)?.acked.as_ref()?.revision)
+    }
+
+    /// Whether every subscriber is known to hold the newest change.
+    pub(super) fn settled(&self) -> bool {
+        self.pending.is_none()
+            && self.current.revision == self.noted
+            && self.subscribers.values().all(|subscriber| {
+                subscriber.acked.as_ref().is_some_and(|acked| acked.revision == self.current.revision)
+            })
+    }
+}
+
+/// The delay of one push to one node.
+fn delay(config: &PushConfig, delays: &mut Rng) -> Duration {
+    let spread = config.delay_most.saturating_sub(config.delay_least);
+    let nanos = u64::try_from(spread.as_nanos()).unwrap_or(u64::MAX);
+    config.delay_least + Duration::from_nanos(delays.below(nanos.saturating_add(1).max(1)))
+}
+
+/// The difference between two versions, computed once while anyone still holds it.
+fn difference(
+    known: &mut Vec<(Revision, Revision, Weak<SharedUpdate>)>,
+    from: &Version,
+    to: &Version,
+) -> Arc<SharedUpdate> {
+    known.retain(|(.., update)| update.strong_count() > 0);
+    let found = known.iter().find(|(base, next, _)| (*base, *next) == (from.revision, to.revision));
+    if let Some(update) = found.and_then(|(.., update)| update.upgrade()) {
+        return update;
+    }
+    let update = SharedUpdate::new(diff(&from.resources, &to.resources));
+    known.push((from.revision, to.revision, Arc::downgrade(&update)));
+    update
+}

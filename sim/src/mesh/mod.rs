@@ -1,0 +1,28 @@
+//! A whole mesh in virtual time: the engine, a cluster, its control plane, a node proxy a node, applications in the pods.
+//!
+//! - `config`: what a mesh is before anything runs.
+//! - `apps`: what runs in the pods.
+//! - `work`: what the mesh itself has to do, and when.
+//! - `node`: nodes and their proxies.
+//! - `pod`, `kubelet`: pods' namespaces and lives.
+//! - `agent`: enrollment: labels say, rules and annotations follow.
+//! - `change`: what a person does to the cluster.
+//! - `driver`: [`Mesh`], which moves it all forward.
+
+mod agent;
+mod apps;
+mod change;
+mod config;
+mod driver;
+mod kubelet;
+mod node;
+mod observer;
+mod pod;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub use apps::{App, AppFactory, AppStart, NoApps};
+pub use config::{AgentConfig, MeshConfig, VirtualServiceConfig};
+pub use driver::{ClusterView, Mesh, MeshError};
+pub use node::MeshZtunnel;

@@ -1,0 +1,299 @@
+//! Packets leaving and arriving.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use proxy_core::host::Instant;
+
+use super::arena::Key;
+use super::redirect::{self, Facts, Protocol};
+use super::sockets::{FlowKey, Route};
+use super::world::{InFlight, World};
+use crate::event::Event;
+use crate::fabric::Admission;
+use crate::tcp::{self, Changes, Output};
+use crate::wire::{Body, DropReason, Flags, NamespaceId, Packet, Segment, SightKind, Unreachable};
+
+impl World {
+    /// Does what a call on a connection asked for: sends, wakes, keeps the timer, forgets the dead.
+    pub(super) fn flush(&mut self, key: Key, output: &mut Output) {
+        let now = self.now;
+        if !output.segments.is_empty() {
+            self.send_segments(key, output);
+        }
+        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let changes = std::mem::take(&mut output.changes);
+        if !changes.is_empty() {
+            if (changes.has(Changes::READABLE) || changes.has(Changes::CLOSED))
+                && let Some(waker) = socket.reader.take()
+            {
+                self.wakes.push(waker);
+            }
+            if (changes.has(Changes::CONNECTED) || changes.has(Changes::WRITABLE) || changes.has(Changes::CLOSED))
+                && let Some(waker) = socket.writer.take()
+            {
+                self.wakes.push(waker);
+            }
+            if changes.has(Changes::CONNECTED) && socket.listener != Key::NONE {
+                self.connection_ready(key);
+            }
+            if changes.has(Changes::CLOSED) {
+                self.connection_closed(key);
+            }
+        }
+        let Some(socket) = self.sockets.get_mut(key) else { return };
+        if let Some(deadline) = socket.tcb.next_deadline()
+            && deadline < socket.armed
+        {
+            let deadline = deadline.max(now);
+            socket.armed_later = std::mem::replace(&mut socket.armed, deadline);
+            self.queue.push(deadline, Event::Socket { slot: key.slot, generation: key.generation });
+        }
+    }
+
+    /// A socket's queued timer event came. Deadlines that moved later since are armed anew only now.
+    pub(super) fn socket_timer(&mut self, key: Key) {
+        let now = self.now;
+        let Some(socket) = self.sockets.get_mut(key) else { return };
+        if socket.armed > now {
+            return;
+        }
+        socket.armed = std::mem::replace(&mut socket.armed_later, Instant::FAR_FUTURE);
+        let mut output = std::mem::take(&mut self.output);
+        socket.tcb.on_timer(now, &mut output);
+        self.flush(key, &mut output);
+        self.output = output;
+    }
+
+    fn send_segments(&mut self, key: Key, output: &mut Output) {
+        self.refresh_route(key);
+        let Some(socket) = self.sockets.get(key) else { return };
+        let route = socket.route;
+        let (source, destination) = (socket.local, socket.remote);
+        let (from, receiver, mark, redirect) = (socket.namespace, socket.peer, socket.mark, socket.redirect);
+        let lossy = route.to.is_some() && self.paths.is_lossy(route.path);
+        for segment in output.segments.drain(..) {
+            let mut send = |segment: Segment| {
+                let packets = segment.wire_packets();
+                self.counters.segments += 1;
+                let packet = Packet { source, destination, body: Body::Tcp(segment) };
+                let to = route.to.unwrap_or(from);
+                let in_flight = InFlight { packet, from, to, sender: key, receiver, mark, redirect, packets };
+                self.send(in_flight, route);
+            };
+            if lossy && segment.wire_packets() > 1 {
+                tcp::split(segment).for_each(&mut send);
+            } else {
+                send(segment);
+            }
+        }
+    }
+
+    /// Looks a socket's route up again if it may have changed.
+    pub(super) fn refresh_route(&mut self, key: Key) {
+        let epoch = self.topology.epoch();
+        let Some(socket) = self.sockets.get_mut(key) else { return };
+        if socket.route.epoch != epoch {
+            let (namespace, pinned, remote) = (socket.namespace, socket.pinned, socket.remote.ip());
+            let route = self.route(namespace, remote, pinned);
+            if let Some(socket) = self.sockets.get_mut(key) {
+                socket.route = route;
+            }
+        }
+    }
+
+    /// The route from a namespace to an address; `pinned` keeps it within the namespace.
+    pub(super) fn route(&mut self, from: NamespaceId, address: IpAddr, pinned: bool) -> Route {
+        let to = if pinned { Some(from) } else { self.topology.owner(from, address) };
+        let path = to.map_or(0, |to| self.paths.between(from, to, &self.topology));
+        Route { epoch: self.topology.epoch(), to, path }
+    }
+
+    /// Puts a packet on its way.
+    pub(super) fn send(&mut self, in_flight: InFlight, route: Route) {
+        let packets = u64::from(in_flight.packets);
+        self.counters.packets_sent += packets;
+        if !self.taps.is_empty() {
+            self.show(SightKind::Sent, &in_flight);
+        }
+        if route.to.is_none() {
+            self.unroutable(in_flight);
+            return;
+        }
+        let bytes = in_flight.packet.wire_bytes(1500);
+        self.counters.wire_bytes += bytes;
+        match self.paths.admit(route.path, self.now, bytes, &mut self.digest) {
+            Admission::Arrives(at) => {
+                let key = self.in_flight.insert(in_flight);
+                self.queue.push(at, Event::Arrive(key.slot));
+            }
+            Admission::Dropped(reason) => self.drop_packet(reason, &in_flight),
+        }
+    }
+
+    pub(super) fn drop_packet(&mut self, reason: DropReason, in_flight: &InFlight) {
+        self.counters.drop(reason, u64::from(in_flight.packets));
+        self.digest.record(&[0xd0, reason as u8]);
+        self.digest.record(&self.now.as_nanos().to_le_bytes());
+        if !self.taps.is_empty() {
+            self.show(SightKind::Dropped(reason), in_flight);
+        }
+    }
+
+    /// Nobody has the address: the packet is dropped, and its sender hears so from the nearest router.
+    fn unroutable(&mut self, in_flight: InFlight) {
+        self.drop_packet(DropReason::NoRoute, &in_flight);
+        let InFlight { packet, from, sender, .. } = in_flight;
+        if !matches!(packet.body, Body::Tcp(_)) || sender == Key::NONE {
+            return;
+        }
+        let body = Body::Unreachable(Unreachable { tcp: true, port: false });
+        let packet = Packet { source: packet.destination, destination: packet.source, body };
+        let path = self.paths.to_router(from, &self.topology);
+        let route = Route { epoch: self.topology.epoch(), to: Some(from), path };
+        let report =
+            InFlight { packet, from, to: from, sender: Key::NONE, receiver: sender, mark: 0, redirect: 0, packets: 1 };
+        self.send(report, route);
+    }
+
+    /// A packet arrives where it was sent.
+    pub(super) fn arrive(&mut self, slot: u32) {
+        let Some(in_flight) = self.in_flight.remove_slot(slot) else { return };
+        if !self.topology.is_alive(in_flight.to) {
+            self.drop_packet(DropReason::NamespaceGone, &in_flight);
+            return;
+        }
+        self.counters.packets_delivered += u64::from(in_flight.packets);
+        if !self.taps.is_empty() {
+            self.show(SightKind::Delivered, &in_flight);
+        }
+        self.fingerprint(&in_flight);
+        match &in_flight.packet.body {
+            Body::Tcp(_) => self.arrive_tcp(in_flight),
+            Body::Udp(_) => self.arrive_datagram(in_flight),
+            Body::Unreachable(_) => {
+                let mut output = std::mem::take(&mut self.output);
+                if let Some(socket) = self.sockets.get_mut(in_flight.receiver) {
+                    socket.tcb.on_unreachable(&mut output);
+                    self.flush(in_flight.receiver, &mut output);
+                }
+                self.output = output;
+            }
+        }
+    }
+
+    /// Mixes a delivered packet into the run's fingerprint.
+    #[inline]
+    fn fingerprint(&mut self, in_flight: &InFlight) {
+        let packet = &in_flight.packet;
+        let mut record = [0u8; 64];
+        record[0..8].copy_from_slice(&self.now.as_nanos().to_le_bytes());
+        record[8..12].copy_from_slice(&in_flight.to.0.to_le_bytes());
+        record[12..16].copy_from_slice(&in_flight.from.0.to_le_bytes());
+        record[16..18].copy_from_slice(&packet.source.port().to_le_bytes());
+        record[18..20].copy_from_slice(&packet.destination.port().to_le_bytes());
+        let payload = match &packet.body {
+            Body::Tcp(segment) => {
+                record[20..24].copy_from_slice(&segment.seq.0.to_le_bytes());
+                record[24..28].copy_from_slice(&segment.ack.0.to_le_bytes());
+                record[28..30].copy_from_slice(&segment.window.to_le_bytes());
+                record[30] = segment.flags.0;
+                record[31] = 1;
+                &segment.payload
+            }
+            Body::Udp(payload) => {
+                record[31] = 2;
+                payload
+            }
+            Body::Unreachable(_) => {
+                record[31] = 3;
+                &crate::wire::Payload::EMPTY
+            }
+        };
+        record[32..40].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+        self.digest.block(&record);
+        if !payload.is_empty() {
+            self.counters.payload_bytes_delivered += payload.len() as u64;
+            self.digest.record(payload);
+        }
+    }
+
+    fn arrive_tcp(&mut self, in_flight: InFlight) {
+        let mut key = in_flight.receiver;
+        let known = self.sockets.get(key).is_some_and(|socket| socket.listed && socket.namespace == in_flight.to);
+        if !known {
+            let packet = &in_flight.packet;
+            let flow = FlowKey { namespace: in_flight.to, local: packet.destination, remote: packet.source };
+            key = self.flows.get(&flow).copied().unwrap_or(Key::NONE);
+        }
+        let Body::Tcp(segment) = &in_flight.packet.body else { return };
+        let opens = segment.flags.contains(Flags::SYN) && !segment.flags.contains(Flags::ACK);
+        let Some(socket) = self.sockets.get_mut(key) else {
+            self.arrive_unexpected(in_flight, opens);
+            return;
+        };
+        if opens && socket.tcb.yields_to(segment) {
+            self.forget_connection(key);
+            self.arrive_unexpected(in_flight, opens);
+            return;
+        }
+        socket.peer = in_flight.sender;
+        let Body::Tcp(segment) = in_flight.packet.body else { return };
+        let mut output = std::mem::take(&mut self.output);
+        socket.tcb.on_segment(self.now, segment, &mut output);
+        self.flush(key, &mut output);
+        self.output = output;
+    }
+
+    /// A segment for no connection: one to open, or one to refuse.
+    fn arrive_unexpected(&mut self, in_flight: InFlight, opens: bool) {
+        let Body::Tcp(segment) = &in_flight.packet.body else { return };
+        if opens && !segment.flags.contains(Flags::RST) {
+            let (target, redirect) = self.listening_target(&in_flight);
+            if let Some(listener) = self.find_listener(in_flight.to, target, in_flight.packet.source) {
+                self.open_passive(listener, target, redirect, in_flight);
+                return;
+            }
+            self.counters.connections_refused += 1;
+        }
+        let Some(reset) = tcp::reset_for(segment) else { return };
+        let packet = Packet {
+            source: in_flight.packet.destination,
+            destination: in_flight.packet.source,
+            body: Body::Tcp(reset),
+        };
+        self.counters.segments += 1;
+        let pinned = in_flight.from == in_flight.to;
+        let route = self.route(in_flight.to, packet.destination.ip(), pinned);
+        let answer = InFlight {
+            packet,
+            from: in_flight.to,
+            to: route.to.unwrap_or(in_flight.to),
+            sender: Key::NONE,
+            receiver: in_flight.sender,
+            mark: 0,
+            redirect: 0,
+            packets: 1,
+        };
+        self.send(answer, route);
+    }
+
+    /// Where a SYN is to be accepted, after capture: the address to look a listener up by, and the port redirected to.
+    fn listening_target(&self, in_flight: &InFlight) -> (SocketAddr, u16) {
+        let (source, destination) = (in_flight.packet.source, in_flight.packet.destination);
+        if in_flight.redirect != 0 {
+            // Redirected on its way out: it appears on loopback.
+            return (SocketAddr::new(loopback(destination.is_ipv4()), in_flight.redirect), in_flight.redirect);
+        }
+        let own = in_flight.from == in_flight.to;
+        let facts = Facts { protocol: Protocol::Tcp, source, destination, mark: in_flight.mark, own };
+        match redirect::inbound(self.capture(in_flight.to), &facts).port() {
+            Some(port) => (SocketAddr::new(destination.ip(), port), port),
+            None => (destination, 0),
+        }
+    }
+}
+
+/// The loopback address of a family.
+pub(super) fn loopback(ipv4: bool) -> IpAddr {
+    if ipv4 { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) }
+}

@@ -1,0 +1,254 @@
+//! [`World`]: everything that happens is a change of this.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use proxy_core::host::{Instant, Rng, WallTime};
+
+use super::arena::{Arena, Key};
+use super::clock::ClockModel;
+use super::sockets::{FlowKey, ListenSocket, Namespace, TcpSocket, UdpSocket};
+use crate::draws::RunDigest;
+use crate::event::{Event, Queue, Timers};
+use crate::exec::{Executor, Parked, ProcessId};
+use crate::fabric::{Counters, FixedIndex, LinkTable, Paths, Topology, fixed_hash};
+use crate::seed::Seed;
+use crate::tcp::{Output, TcpConfig};
+use crate::wire::{NamespaceId, Packet, Sight, SightKind, Tap};
+
+/// A packet under way.
+pub(super) struct InFlight {
+    pub(super) packet: Packet,
+    pub(super) from: NamespaceId,
+    pub(super) to: NamespaceId,
+    /// The socket that sent it, and the one it believes it talks to.
+    pub(super) sender: Key,
+    pub(super) receiver: Key,
+    pub(super) mark: u32,
+    /// The proxy port capture sent it to when it left; 0 for none.
+    pub(super) redirect: u16,
+    /// Wire packets it stands for.
+    pub(super) packets: u32,
+}
+
+/// A process: its streams of chance. Its tasks are the executor's.
+pub(super) struct Process {
+    pub(super) alive: bool,
+    /// Prefix of its streams' names.
+    key: String,
+    streams: BTreeMap<&'static str, Rng>,
+}
+
+/// What [`World::step`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Something happened, and somebody must be woken.
+    Woke,
+    /// Nothing is left to happen by the limit.
+    Nothing,
+    /// Too many events without time moving.
+    Stuck,
+    /// The run's event limit was reached.
+    EventLimit,
+}
+
+/// The whole state of a run except its tasks. Single-threaded; never calls foreign code other than taps: wakers to be
+/// woken are left in `wakes`.
+pub(super) struct World {
+    pub(super) now: Instant,
+    clock: Arc<AtomicU64>,
+    pub(super) seed: Seed,
+    pub(super) epoch: WallTime,
+    pub(super) digest: RunDigest,
+    pub(super) queue: Queue<Event>,
+    pub(super) executor: Arc<Executor>,
+    pub(super) timers: Timers<Parked>,
+    pub(super) topology: Topology,
+    pub(super) paths: Paths,
+    pub(super) in_flight: Arena<InFlight>,
+    pub(super) sockets: Arena<TcpSocket>,
+    pub(super) flows: FixedIndex<FlowKey, Key>,
+    pub(super) listeners: Arena<ListenSocket>,
+    pub(super) datagrams: Arena<UdpSocket>,
+    pub(super) namespaces: Vec<Namespace>,
+    pub(super) processes: Vec<Process>,
+    incarnations: BTreeMap<String, u32>,
+    pub(super) clocks: Vec<ClockModel>,
+    /// Virtual service addresses and what is behind them, as node-level address translation knows it.
+    pub(super) virtuals: BTreeMap<SocketAddr, Vec<SocketAddr>>,
+    pub(super) virtual_choice: Option<Rng>,
+    configs: BTreeMap<u16, Arc<TcpConfig>>,
+    pub(super) tcp_config: TcpConfig,
+    pub(super) taps: Vec<Arc<dyn Tap>>,
+    pub(super) wakes: Vec<Parked>,
+    /// Wakers nobody needs any more, to be dropped where nothing is borrowed: a waker may own anything.
+    pub(super) discarded: Vec<Parked>,
+    pub(super) output: Output,
+    pub(super) counters: Counters,
+    events_this_instant: u64,
+    pub(super) limits: crate::exec::Limits,
+}
+
+impl World {
+    pub(super) fn new(
+        seed: Seed,
+        epoch: WallTime,
+        limits: crate::exec::Limits,
+        clock: Arc<AtomicU64>,
+        executor: Arc<Executor>,
+    ) -> Self {
+        World {
+            executor,
+            now: Instant::START,
+            clock,
+            seed,
+            epoch,
+            digest: RunDigest::new(),
+            queue: Queue::new(),
+            timers: Timers::default(),
+            topology: Topology::default(),
+            paths: Paths::new(seed, LinkTable::default()),
+            in_flight: Arena::new(),
+            sockets: Arena::new(),
+            flows: FixedIndex::default(),
+            listeners: Arena::new(),
+            datagrams: Arena::new(),
+            namespaces: Vec::new(),
+            processes: Vec::new(),
+            incarnations: BTreeMap::new(),
+            clocks: Vec::new(),
+            virtuals: BTreeMap::new(),
+            virtual_choice: None,
+            configs: BTreeMap::new(),
+            tcp_config: TcpConfig::default(),
+            taps: Vec::new(),
+            wakes: Vec::new(),
+            discarded: Vec::new(),
+            output: Output::default(),
+            counters: Counters::default(),
+            events_this_instant: 0,
+            limits,
+        }
+    }
+
+    /// Registers the process the executor just numbered. Streams are named by namespace, process and how many of that
+    /// name came before, so that adding another process shifts nobody's chance.
+    pub(super) fn add_process(&mut self, id: ProcessId, name: &str) {
+        let incarnation = self.incarnations.entry(name.to_owned()).or_insert(0);
+        *incarnation += 1;
+        debug_assert_eq!(id.0 as usize, self.processes.len(), "processes are numbered in step");
+        let key = format!("process/{name}#{incarnation}/");
+        self.processes.push(Process { alive: true, key, streams: BTreeMap::new() });
+    }
+
+    pub(super) fn is_process_alive(&self, process: ProcessId) -> bool {
+        self.processes.get(process.0 as usize).is_some_and(|process| process.alive)
+    }
+
+    /// Draws from a stream of a process.
+    pub(super) fn fill_random(&mut self, process: ProcessId, stream: &'static str, dest: &mut [u8]) {
+        let Some(state) = self.processes.get_mut(process.0 as usize) else { return };
+        let (seed, key) = (self.seed, &state.key);
+        let rng = state.streams.entry(stream).or_insert_with(|| seed.stream(&format!("{key}{stream}")));
+        rng.fill(dest);
+        self.digest.draw(fixed_hash(u64::from(process.0), &stream), dest);
+    }
+
+    pub(super) fn wall_time(&self, namespace: NamespaceId) -> WallTime {
+        let node = self.topology.node_of(namespace);
+        self.clocks.get(node.0 as usize).copied().unwrap_or_default().at(self.epoch, self.now)
+    }
+
+    /// Lets things happen, up to `limit`, until somebody must be woken. With `whole_instant`, first finishes the
+    /// instant.
+    pub(super) fn step(&mut self, limit: Instant, whole_instant: bool) -> Step {
+        let mut limit = limit;
+        loop {
+            let Some((at, event)) = self.queue.pop_until(limit) else {
+                return if self.wakes.is_empty() { Step::Nothing } else { Step::Woke };
+            };
+            if at != self.now {
+                self.now = at;
+                self.clock.store(at.as_nanos(), Ordering::Relaxed);
+                self.events_this_instant = 0;
+            }
+            self.events_this_instant += 1;
+            self.counters.events += 1;
+            if self.events_this_instant > self.limits.events_per_instant {
+                return Step::Stuck;
+            }
+            if self.counters.events > self.limits.events {
+                return Step::EventLimit;
+            }
+            match event {
+                Event::Arrive(slot) => self.arrive(slot),
+                Event::Timer(timer) => {
+                    if let Some(waker) = self.timers.fire(timer) {
+                        self.counters.timers_fired += 1;
+                        self.digest.time(at.as_nanos());
+                        self.wakes.push(waker);
+                    }
+                }
+                Event::Socket { slot, generation } => self.socket_timer(Key { slot, generation }),
+            }
+            if !self.wakes.is_empty() {
+                if !whole_instant {
+                    return Step::Woke;
+                }
+                limit = self.now;
+            }
+        }
+    }
+
+    /// Moves the clock to `at` when nothing is left to happen before.
+    pub(super) fn advance_to(&mut self, at: Instant) {
+        if at > self.now {
+            self.now = at;
+            self.clock.store(at.as_nanos(), Ordering::Relaxed);
+            self.events_this_instant = 0;
+        }
+    }
+
+    /// Drops cancelled timers' events once they are too many.
+    pub(super) fn sweep_if_worthwhile(&mut self) {
+        if self.timers.should_sweep(self.queue.len()) {
+            let timers = &self.timers;
+            self.queue.sweep(|event| match event {
+                Event::Timer(timer) => timers.is_live(*timer),
+                _ => true,
+            });
+            self.timers.swept();
+        }
+    }
+
+    /// TCP settings for paths of this MTU and address family.
+    pub(super) fn tcp_config_for(&mut self, mtu: u16, ipv4: bool) -> Arc<TcpConfig> {
+        let mss = mtu.saturating_sub(if ipv4 { 40 } else { 60 }).max(64);
+        let template = &self.tcp_config;
+        let config = self.configs.entry(mss).or_insert_with(|| Arc::new(TcpConfig { mss, ..template.clone() }));
+        Arc::clone(config)
+    }
+
+    pub(super) fn set_tcp_config(&mut self, config: TcpConfig) {
+        self.tcp_config = config;
+        self.configs.clear();
+    }
+
+    /// Shows a packet to every tap.
+    pub(super) fn show(&self, what: SightKind, in_flight: &InFlight) {
+        for tap in &self.taps {
+            let delivered = what == SightKind::Delivered;
+            tap.packet(&Sight {
+                at: self.now,
+                what,
+                namespace: if delivered { in_flight.to } else { in_flight.from },
+                mark: in_flight.mark,
+                redirect: (in_flight.redirect != 0).then_some(in_flight.redirect),
+                local: in_flight.from == in_flight.to,
+                packet: &in_flight.packet,
+            });
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Scenario files: the language, its meaning, and running it.
+//!
+//! - [`schema`]: the file as written; [`quantity`]: the quantities in it.
+//! - [`plan`]: the file with every name looked up; resolving does that and says what is wrong.
+//! - [`run`]: from a plan to a [`RunRecord`](crate::record::RunRecord): steps, paths, explanations, expectations.
+
+mod expect;
+mod explain;
+mod mesh_names;
+mod path;
+pub mod plan;
+pub mod quantity;
+mod resolve;
+mod runner;
+pub mod schema;
+mod workload;
+
+use std::path::Path;
+
+pub use plan::Plan;
+pub use runner::{RunError, RunOptions, Watcher, run_watched};
+
+use crate::record::RunRecord;
+
+/// Runs a plan under every invariant it does not switch off.
+///
+/// # Errors
+/// As [`run_watched`].
+pub fn run(plan: &Plan, options: &RunOptions) -> Result<RunRecord, RunError> {
+    run_watched(plan, options, &mut [])
+}
+
+/// Whether a file is more likely a scenario than a Kubernetes manifest: for searching folders. A file that cannot be read
+/// as YAML is: someone should see why.
+pub fn looks_like_scenario(path: &Path) -> bool {
+    let Ok(bytes) = std::fs::read(path) else { return true };
+    match crate::cluster::yaml::parse_bytes("", &bytes) {
+        Ok(documents) => !documents.iter().any(|document| document.root.get("apiVersion").is_some()),
+        Err(_) => true,
+    }
+}

@@ -1,0 +1,334 @@
+//! From a scenario file as written to a [`Plan`]: manifests read, names looked up, everything checked that can be
+//! checked before the run.
+//!
+//! The cluster's objects are played forward step by step on a copy, without a network, so that a step may name what an earlier
+//! step made.
+
+mod expectation;
+mod names;
+mod steps;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use proxy_core::host::Instant;
+
+use super::plan::{AppRule, ParsedManifest, Plan, PlannedLoad};
+use super::schema::{
+    AnswerWay, AppSection, ClusterSection, DelayForm, Family, Invariants, LoadSection, Manifest, ManifestSource, Nodes,
+    ReuseWay, ScenarioFile,
+};
+use crate::app::{Answer, Behaviour, Delay, Scheme};
+use crate::cluster::diagnostic::{Diagnostic, Problem, Source, did_you_mean};
+use crate::cluster::yaml::{self, Document, Position, Spanned};
+use crate::cluster::{AddressReuse, ApplyOptions, Cluster, ClusterConfig, IpFamily, NodeConfig};
+
+/// The ids of all invariants.
+const INVARIANTS: [&str; 15] =
+    ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I15"];
+
+impl Plan {
+    /// Reads a scenario file and the manifests it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, in order of writing.
+    pub fn load(path: &Path) -> Result<Plan, Vec<Diagnostic>> {
+        let file = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|error| vec![unreadable(&file, &error)])?;
+        let documents = yaml::parse_bytes(&file, &bytes)?;
+        Plan::from_documents(&file, documents, path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Reads a scenario from its text; `folder` is where relative paths start.
+    ///
+    /// # Errors
+    /// As [`Plan::load`].
+    pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Plan, Vec<Diagnostic>> {
+        Plan::from_documents(file, yaml::parse(file, text)?, folder)
+    }
+
+    fn from_documents(file: &str, documents: Vec<Document>, folder: &Path) -> Result<Plan, Vec<Diagnostic>> {
+        let mut documents = documents.into_iter().filter(|document| !document.root.is_null());
+        let whole = Source::new(&file.into(), 1, 1);
+        let Some(document) = documents.next() else {
+            return Err(vec![Problem::new("there is no scenario in this file").at(&whole)]);
+        };
+        if let Some(second) = documents.next() {
+            let hint = "Kubernetes manifests are named in `cluster.manifests`";
+            let problem = Problem::new("a scenario file has one document").hint(hint);
+            return Err(vec![problem.at(&second.source(second.root.position))]);
+        }
+        let read: ScenarioFile = yaml::from_node(&document.file, &document.root).map_err(|wrong| {
+            // A manifest given in place of a scenario is the likeliest slip.
+            match document.root.get("apiVersion") {
+                Some(node) => {
+                    let hint = "name it in `cluster.manifests` of a scenario";
+                    let problem = Problem::new("this is a Kubernetes manifest, not a scenario").hint(hint);
+                    vec![problem.at(&document.source(node.position))]
+                }
+                None => wrong,
+            }
+        })?;
+        Resolver::new(document, folder, &read)?.plan(&read)
+    }
+}
+
+fn unreadable(file: &str, error: &std::io::Error) -> Diagnostic {
+    Problem::new(format!("cannot be read: {error}")).at(&Source::new(&file.into(), 0, 0))
+}
+
+/// What resolving needs and gathers.
+struct Resolver<'a> {
+    document: Document,
+    folder: &'a Path,
+    cluster_config: ClusterConfig,
+    /// Played forward with the steps.
+    cluster: Cluster,
+    wrong: Vec<Diagnostic>,
+    notices: Vec<Diagnostic>,
+    /// Names of held streams so far.
+    held: Vec<String>,
+}
+
+impl<'a> Resolver<'a> {
+    fn new(document: Document, folder: &'a Path, read: &ScenarioFile) -> Result<Self, Vec<Diagnostic>> {
+        let cluster_config = cluster_config(&read.cluster);
+        let mut names: Vec<&str> = cluster_config.nodes.iter().map(|node| &*node.name).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let place = document.source(document.root.locate(["cluster", "nodes"]));
+            return Err(vec![Problem::new(format!("two nodes are called `{}`", twice[0])).at(&place)]);
+        }
+        let cluster = Cluster::new(cluster_config.clone());
+        Ok(Resolver { document, folder, cluster_config, cluster, wrong: vec![], notices: vec![], held: vec![] })
+    }
+
+    fn plan(mut self, read: &ScenarioFile) -> Result<Plan, Vec<Diagnostic>> {
+        let mut manifests = Vec::new();
+        for manifest in &read.cluster.manifests {
+            if let Some(parsed) = self.manifest(manifest, manifest.position) {
+                self.apply(&parsed, Instant::START);
+                manifests.push(parsed);
+            }
+        }
+        // Names mean nothing while the cluster is not what it should be.
+        if !self.wrong.is_empty() {
+            return Err(self.wrong);
+        }
+        self.cluster.step(Instant::START);
+        let start = self.cluster.clone();
+        let loads: Vec<PlannedLoad> = read.load.iter().filter_map(|load| self.load(load)).collect();
+        self.twice("load", read.load.iter().map(|load| (&*load.name, load.position)));
+        let steps = self.steps(&read.steps);
+        let apps = read.apps.iter().filter_map(|app| self.app(app, &start)).collect();
+        let switched_off = self.switched_off(&read.invariants);
+        if !self.wrong.is_empty() {
+            self.wrong.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+            return Err(self.wrong);
+        }
+        Ok(Plan {
+            name: read.name.clone(),
+            description: read.description.trim().to_owned(),
+            file: self.document.file.clone(),
+            seed: read.seed,
+            cluster: self.cluster_config,
+            manifests,
+            network: read.network.clone(),
+            apps,
+            steps,
+            loads,
+            switched_off,
+            notices: self.notices,
+        })
+    }
+
+    fn source(&self, position: Position) -> Source {
+        self.document.source(position)
+    }
+
+    fn complain(&mut self, position: Position, problem: Problem) {
+        let place = self.source(position);
+        self.wrong.push(problem.at(&place));
+    }
+
+    /// The value, or nothing and a complaint.
+    fn check<T>(&mut self, position: Position, result: Result<T, Problem>) -> Option<T> {
+        result.map_err(|problem| self.complain(position, problem)).ok()
+    }
+
+    fn twice<'n>(&mut self, what: &str, names: impl Iterator<Item = (&'n str, Position)>) {
+        let mut seen: Vec<&str> = Vec::new();
+        for (name, position) in names {
+            if seen.contains(&name) {
+                self.complain(position, Problem::new(format!("two {what}s are called `{name}`")));
+            }
+            seen.push(name);
+        }
+    }
+
+    /// Reads a manifest; what is wrong with it is noted.
+    fn manifest(&mut self, manifest: &Manifest, position: Position) -> Option<ParsedManifest> {
+        let documents = match &manifest.source {
+            ManifestSource::File(name) => {
+                let path = self.folder.join(name);
+                match std::fs::read(&path) {
+                    Ok(bytes) => yaml::parse_bytes(&path.display().to_string(), &bytes),
+                    Err(error) => {
+                        let problem = Problem::new(format!("manifest `{name}` cannot be read: {error}"))
+                            .hint("paths are relative to the scenario file");
+                        self.complain(position, problem);
+                        return None;
+                    }
+                }
+            }
+            ManifestSource::Inline(text) => {
+                // Empty lines before it give its documents the lines they have in this file: a block begins a line below.
+                let text = "\n".repeat(position.line as usize) + text;
+                yaml::parse(&self.document.file, &text)
+            }
+        };
+        match documents {
+            Ok(documents) => {
+                let namespace = manifest.namespace.as_deref().unwrap_or("default");
+                Some(ParsedManifest { documents, options: ApplyOptions { namespace: namespace.into() } })
+            }
+            Err(wrong) => {
+                self.wrong.extend(wrong);
+                None
+            }
+        }
+    }
+
+    fn apply(&mut self, manifest: &ParsedManifest, now: Instant) {
+        match self.cluster.apply(&manifest.documents, &manifest.options, now) {
+            Ok(applied) => self.notices.extend(applied.notices),
+            Err(wrong) => self.wrong.extend(wrong),
+        }
+    }
+
+    /// A workload that is there at the start, or (the cluster has been played to its end by now) that a step makes.
+    fn app(&mut self, app: &AppSection, start: &Cluster) -> Option<AppRule> {
+        let workload = names::pods_of(start, &app.workload).or_else(|_| names::pods_of(&self.cluster, &app.workload));
+        let workload = self.check(app.workload.position, workload)?;
+        if let Some(status) = app.status.filter(|status| !(200..=599).contains(status)) {
+            self.complain(app.workload.position, Problem::new(format!("an answer cannot have status {status}")));
+        }
+        let behaviour = Behaviour {
+            status: app.status.unwrap_or(200),
+            delay: match app.delay {
+                None => Delay::None,
+                Some(DelayForm::Fixed(time)) => Delay::Fixed(time.0),
+                Some(DelayForm::Range(span)) => Delay::Uniform { least: span.from, most: span.to },
+            },
+            body_bytes: app.body.map_or(0, |size| size.0),
+            answer: match app.answer {
+                AnswerWay::Echo => Answer::Echo,
+                AnswerWay::EchoThenClose => Answer::EchoThenClose,
+                AnswerWay::HalfClose => Answer::HalfClose,
+                AnswerWay::Never => Answer::Never,
+                AnswerWay::Close => Answer::Close,
+                AnswerWay::Reset => Answer::Reset,
+            },
+            read_rate: app.read_rate.map(|size| size.0),
+        };
+        Some(AppRule { workload, port: app.port, behaviour: Arc::new(behaviour) })
+    }
+
+    fn load(&mut self, load: &Spanned<LoadSection>) -> Option<PlannedLoad> {
+        let mut from = Vec::new();
+        for (text, position) in load.from.items() {
+            let object = names::pods_of(&self.cluster, text);
+            from.extend(self.check(position, object));
+        }
+        let namespace = from.first()?.name.namespace.clone();
+        let mut to = Vec::new();
+        for (text, position) in load.to.items() {
+            let destination = names::destination(&self.cluster, text, Scheme::Http);
+            let Some(destination) = self.check(position, destination) else { continue };
+            if destination.pod.is_none() {
+                let known = names::host_exists(&self.cluster, &destination.target.host, &namespace);
+                self.check(position, known);
+            }
+            to.push(destination);
+        }
+        let asked: Vec<&str> = load.to.items().map(|(text, _)| text.as_str()).collect();
+        let asking: Vec<&str> = load.from.items().map(|(text, _)| text.as_str()).collect();
+        let summary = format!("{} {} at {} from {}", load.method, asked.join(", "), load.rate, asking.join(", "));
+        Some(PlannedLoad {
+            name: load.name.clone(),
+            source: self.source(load.position),
+            from,
+            to,
+            rate: load.rate,
+            during: load.during,
+            arrivals: load.arrivals,
+            concurrency: load.concurrency.max(1),
+            keep_alive: load.keep_alive,
+            method: self.method(&load.method, load.position)?,
+            headers: self.headers(&load.headers, load.position)?,
+            body: steps::made_up_body(load.body_size),
+            timeout: load.timeout.0,
+            expect: self.expectation(load.expect.as_ref(), expectation::Of::Load)?,
+            summary,
+        })
+    }
+
+    fn switched_off(&mut self, invariants: &Invariants) -> std::collections::BTreeMap<String, String> {
+        let mut off = std::collections::BTreeMap::new();
+        let Invariants::Except(list) = invariants else { return off };
+        for entry in list {
+            if !INVARIANTS.contains(&&*entry.off) {
+                let problem = Problem::new(format!("no invariant is called `{}`", entry.off))
+                    .hint("they are called I1 to I15")
+                    .maybe_hint(did_you_mean(&entry.off, INVARIANTS));
+                self.complain(entry.position, problem);
+            }
+            if entry.because.trim().is_empty() {
+                self.complain(entry.position, Problem::new(format!("say why `{}` cannot hold here", entry.off)));
+            }
+            off.insert(entry.off.clone(), entry.because.clone());
+        }
+        off
+    }
+}
+
+fn cluster_config(section: &ClusterSection) -> ClusterConfig {
+    let mut config = ClusterConfig::default();
+    config.nodes = match &section.nodes {
+        Nodes::Count(count) => {
+            let named = |number| NodeConfig { name: format!("node-{number}").into(), ..NodeConfig::default() };
+            (1..=*count).map(named).collect()
+        }
+        Nodes::List(nodes) => nodes
+            .iter()
+            .map(|node| NodeConfig {
+                name: node.name.as_str().into(),
+                region: node.region.as_str().into(),
+                zone: node.zone.as_str().into(),
+                labels: node.labels.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect(),
+            })
+            .collect(),
+    };
+    let set = |field: &mut Arc<str>, value: &Option<String>| {
+        if let Some(value) = value {
+            *field = value.as_str().into();
+        }
+    };
+    set(&mut config.trust_domain, &section.trust_domain);
+    set(&mut config.cluster_domain, &section.cluster_domain);
+    set(&mut config.root_namespace, &section.root_namespace);
+    if let Some(families) = &section.ip_families {
+        config.ip_families = families
+            .iter()
+            .map(|family| match family {
+                Family::Ipv4 => IpFamily::V4,
+                Family::Ipv6 => IpFamily::V6,
+            })
+            .collect();
+    }
+    match section.address_reuse {
+        None | Some(ReuseWay::OldestFreed) => {}
+        Some(ReuseWay::Immediate) => config.address_reuse = AddressReuse::Immediate,
+    }
+    config
+}

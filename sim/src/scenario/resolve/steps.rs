@@ -1,0 +1,397 @@
+//! Steps, resolved in order of time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proxy_core::host::Instant;
+
+use super::expectation::Of;
+use super::{Resolver, names};
+use crate::app::{Headers, Reading, Scheme};
+use crate::cluster::diagnostic::{Problem, did_you_mean};
+use crate::cluster::yaml::{Position, Spanned};
+use crate::cluster::{LabelChange, ObjectReference};
+use crate::record::Outcome;
+use crate::scenario::plan::{
+    Action, ConnectPlan, Destination, HbonePlan, ParsedManifest, PlannedStep, RequestPlan, ShownCertificate,
+};
+use crate::scenario::quantity::Size;
+use crate::scenario::schema::{
+    ClosingWay, ConnectStep, Expect, HboneStep, HttpVersion, LabelStep, Manifest, ManifestSource, OneOrMany, ReadWay,
+    RequestStep, Step,
+};
+
+impl Resolver<'_> {
+    pub(super) fn steps(&mut self, steps: &[Spanned<Step>]) -> Vec<PlannedStep> {
+        let mut in_order: Vec<&Spanned<Step>> = steps.iter().collect();
+        in_order.sort_by_key(|step| step.at);
+        in_order.into_iter().filter_map(|step| self.step(step)).collect()
+    }
+
+    fn step(&mut self, step: &Spanned<Step>) -> Option<PlannedStep> {
+        let at = Instant::START + step.at.0;
+        self.cluster.step(at);
+        self.one_action(step)?;
+        let expect = step.expect.as_ref();
+        let of = if step.request.is_some() {
+            Of::Request
+        } else if step.connect.is_some() {
+            Of::Connect
+        } else if step.exchange.is_some() {
+            Of::Exchange
+        } else if step.check.is_some() {
+            Of::Check
+        } else if step.hbone.is_some() {
+            Of::Hbone
+        } else {
+            Of::Change
+        };
+        let action = self.action(step, at);
+        // Both are looked at, so that one run of the command shows all that is wrong.
+        let expect = self.expectation(expect, of);
+        let (action, summary) = action?;
+        Some(PlannedStep {
+            at,
+            source: self.source(step.position),
+            note: step.note.clone(),
+            summary,
+            action,
+            expect: expect?,
+        })
+    }
+
+    fn one_action(&mut self, step: &Spanned<Step>) -> Option<()> {
+        let written = [
+            ("request", step.request.is_some()),
+            ("connect", step.connect.is_some()),
+            ("exchange", step.exchange.is_some()),
+            ("close", step.close.is_some()),
+            ("check", step.check.is_some()),
+            ("hbone", step.hbone.is_some()),
+            ("apply", step.apply.is_some()),
+            ("delete", step.delete.is_some()),
+            ("label", step.label.is_some()),
+            ("scale", step.scale.is_some()),
+            ("restart", step.restart.is_some()),
+            ("fault", step.fault.is_some()),
+        ];
+        let there: Vec<&str> = written.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
+        let problem = match there.as_slice() {
+            ["fault"] => {
+                Problem::new("`fault` is not available yet: this version does not break the network or its parts")
+                    .hint("take the step out, or make the change with `delete`, `scale` or `restart`")
+            }
+            [_] => return Some(()),
+            [] => {
+                let all: Vec<&str> = written.iter().map(|(name, _)| *name).collect();
+                Problem::new("this step does nothing").hint(format!("give it one of: {}", all.join(", ")))
+            }
+            several => Problem::new(format!("a step does one thing, this one has {}", several.join(" and ")))
+                .hint("write one step for each"),
+        };
+        self.complain(step.position, problem);
+        None
+    }
+
+    fn action(&mut self, step: &Step, at: Instant) -> Option<(Action, String)> {
+        if let Some(request) = &step.request {
+            return self.request(request, step.expect.as_deref());
+        }
+        if let Some(connect) = &step.connect {
+            return self.connect(connect, step.expect.as_deref());
+        }
+        if let Some(exchange) = &step.exchange {
+            let on = self.held_name(&exchange.on)?;
+            let summary = format!("send {} on {on}", exchange.send);
+            return Some((Action::Exchange { on, send: exchange.send.0, timeout: exchange.timeout.0 }, summary));
+        }
+        if let Some(close) = &step.close {
+            let connection = self.held_name(&close.connection)?;
+            let how = if close.how == ClosingWay::Reset { "reset" } else { "close" };
+            let summary = format!("{how} {connection}");
+            return Some((Action::Close { connection, how: close.how }, summary));
+        }
+        if let Some(name) = &step.check {
+            let connection = self.held_name(name)?;
+            let summary = format!("look at {connection}");
+            return Some((Action::Check { connection }, summary));
+        }
+        if let Some(hbone) = &step.hbone {
+            return self.hbone(hbone);
+        }
+        self.change(step, at)
+    }
+
+    fn held_name(&mut self, name: &Spanned<String>) -> Option<String> {
+        if self.held.contains(name) {
+            return Some(name.value.clone());
+        }
+        let problem = Problem::new(format!("no stream is held open as `{}` at this time", name.value))
+            .hint("name one with `connect: {…, hold: true, as: name}`")
+            .maybe_hint(did_you_mean(name, self.held.iter().map(String::as_str)));
+        self.complain(name.position, problem);
+        None
+    }
+
+    /// A client's pod and where it goes. A host no one knows is fine if that is what is expected.
+    fn ends(
+        &mut self,
+        from: &Spanned<String>,
+        to: &Spanned<String>,
+        scheme: Scheme,
+        expect: Option<&Expect>,
+    ) -> Option<(ObjectReference, Destination)> {
+        let client = names::pods_of(&self.cluster, from);
+        let client = self.check(from.position, client);
+        let destination = names::destination(&self.cluster, to, scheme);
+        let destination = self.check(to.position, destination);
+        let (client, destination) = (client?, destination?);
+        let may_miss = expect.is_some_and(|expect| expect.outcome == Some(Outcome::NoSuchHost));
+        if destination.pod.is_none() && !may_miss {
+            let known = names::host_exists(&self.cluster, &destination.target.host, &client.name.namespace);
+            self.check(to.position, known)?;
+        }
+        Some((client, destination))
+    }
+
+    fn request(&mut self, step: &Spanned<RequestStep>, expect: Option<&Expect>) -> Option<(Action, String)> {
+        let (from, to) = self.ends(&step.from, &step.to, Scheme::Http, expect)?;
+        let body = match (&step.body, step.body_size) {
+            (Some(_), Some(_)) => {
+                self.complain(step.position, Problem::new("a request has either `body` or `body_size`"));
+                return None;
+            }
+            (Some(text), None) => Bytes::from(text.clone()),
+            (None, size) => made_up_body(size.unwrap_or_default()),
+        };
+        if step.count == 0 {
+            self.complain(step.position, Problem::new("`count` is at least 1"));
+        }
+        let times = if step.count == 1 { String::new() } else { format!("{} × ", step.count) };
+        let summary = format!("{times}{} {} from {}", step.method, step.to.value, step.from.value);
+        let plan = RequestPlan {
+            from,
+            to,
+            method: self.method(&step.method, step.position)?,
+            headers: self.headers(&step.headers, step.position)?,
+            body,
+            count: step.count,
+            interval: step.interval.0,
+            keep_alive: step.keep_alive,
+            http2: step.http == HttpVersion::Http2,
+            timeout: step.timeout.0,
+        };
+        Some((Action::Request(plan), summary))
+    }
+
+    fn connect(&mut self, step: &Spanned<ConnectStep>, expect: Option<&Expect>) -> Option<(Action, String)> {
+        let (from, to) = self.ends(&step.from, &step.to, Scheme::Tcp, expect)?;
+        let name = match (&step.name, step.hold) {
+            (Some(name), true) if self.held.contains(name) => {
+                self.complain(name.position, Problem::new(format!("two streams are called `{}`", name.value)));
+                return None;
+            }
+            (Some(name), true) => {
+                self.held.push(name.value.clone());
+                Some(name.value.clone())
+            }
+            (Some(name), false) => {
+                let problem = Problem::new("only a stream held open has a name").hint("add `hold: true`");
+                self.complain(name.position, problem);
+                return None;
+            }
+            (None, _) => None,
+        };
+        if step.hold && step.half_close {
+            let problem = Problem::new("a stream is either held open or half-closed");
+            self.complain(step.position, problem.hint("hold it, and later `close` it"));
+            return None;
+        }
+        let kept = name.as_ref().map(|name| format!(", held as {name}"));
+        let kept = kept.unwrap_or_else(|| if step.hold { ", held".to_owned() } else { String::new() });
+        let summary = format!("connect {} from {}{kept}", step.to.value, step.from.value);
+        let plan = ConnectPlan {
+            from,
+            to,
+            send: step.send.0,
+            half_close: step.half_close,
+            read: match step.read {
+                ReadWay::All => Reading::All,
+                ReadWay::Nothing => Reading::Nothing,
+                ReadWay::Rate(size) => Reading::Rate(size.0),
+            },
+            hold: step.hold,
+            name,
+            timeout: step.timeout.0,
+        };
+        Some((Action::Connect(plan), summary))
+    }
+
+    fn hbone(&mut self, step: &Spanned<HboneStep>) -> Option<(Action, String)> {
+        let from = names::pods_of(&self.cluster, &step.from);
+        let from = self.check(step.from.position, from);
+        let to = names::pods_of(&self.cluster, &step.to);
+        let to = self.check(step.to.position, to);
+        let authority = match &step.authority {
+            None => None,
+            Some(text) => {
+                let braced = names::braced(&self.cluster, text);
+                match self.check(step.position, braced)? {
+                    Some((pod, rest)) => Some((Some(pod), rest)),
+                    None => Some((None, text.clone())),
+                }
+            }
+        };
+        let certificate = match step.certificate.as_deref() {
+            None => ShownCertificate::Own,
+            Some("none") => ShownCertificate::None,
+            Some(text) => ShownCertificate::Of(self.check(step.position, names::identity(text))?),
+        };
+        let method = step.method.clone().unwrap_or_else(|| "CONNECT".to_owned());
+        let asked = step.authority.as_ref().map_or(String::new(), |authority| format!(" {authority}"));
+        let summary = format!("HBONE {method}{asked} to port 15008 of {} from {}", step.to.value, step.from.value);
+        let plan = HbonePlan {
+            from: from?,
+            to: to?,
+            authority,
+            method,
+            certificate,
+            signed_by: step.signed_by,
+            timeout: step.timeout.0,
+        };
+        Some((Action::Hbone(plan), summary))
+    }
+
+    fn change(&mut self, step: &Step, at: Instant) -> Option<(Action, String)> {
+        if let Some(manifests) = &step.apply {
+            return self.apply_step(manifests, at);
+        }
+        if let Some(objects) = &step.delete {
+            return self.delete_step(objects, at);
+        }
+        if let Some(label) = &step.label {
+            return self.label_step(label, at);
+        }
+        if let Some(scale) = &step.scale {
+            let object = self.object(&scale.object)?;
+            let scaled = self.cluster.scale(&object, scale.replicas, at);
+            self.check(scale.object.position, scaled)?;
+            let summary = format!("scale {} to {}", scale.object.value, scale.replicas);
+            return Some((Action::Scale { object, replicas: scale.replicas }, summary));
+        }
+        let restart = step.restart.as_ref()?;
+        let object = self.object(restart)?;
+        let restarted = self.cluster.restart(&object, at);
+        self.check(restart.position, restarted)?;
+        Some((Action::Restart { object }, format!("restart {}", restart.value)))
+    }
+
+    fn object(&mut self, text: &Spanned<String>) -> Option<ObjectReference> {
+        let object = self.check(text.position, names::reference(text))?;
+        let there = names::exists(&self.cluster, &object);
+        self.check(text.position, there)?;
+        Some(object)
+    }
+
+    fn apply_step(&mut self, manifests: &Spanned<OneOrMany<Manifest>>, at: Instant) -> Option<(Action, String)> {
+        let before = self.wrong.len();
+        let mut parsed = Vec::new();
+        let mut names = Vec::new();
+        for (manifest, position) in manifests.items() {
+            let Some(read) = self.manifest(manifest, position) else { continue };
+            names.push(match &manifest.source {
+                ManifestSource::File(name) => name.clone(),
+                ManifestSource::Inline(_) => objects_in(&read),
+            });
+            self.apply(&read, at);
+            parsed.push(read);
+        }
+        let summary = format!("apply {}", names.join(", "));
+        (self.wrong.len() == before).then_some((Action::Apply(parsed), summary))
+    }
+
+    fn delete_step(&mut self, list: &Spanned<OneOrMany<String>>, at: Instant) -> Option<(Action, String)> {
+        let before = self.wrong.len();
+        let (mut objects, mut manifests, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        for (text, position) in list.items() {
+            names.push(text.clone());
+            if text.ends_with(".yaml") || text.ends_with(".yml") {
+                let manifest = Manifest { source: ManifestSource::File(text.clone()), namespace: None };
+                let Some(parsed) = self.manifest(&manifest, position) else { continue };
+                if let Err(wrong) = self.cluster.delete_documents(&parsed.documents, &parsed.options, at) {
+                    self.wrong.extend(wrong);
+                }
+                manifests.push(parsed);
+            } else if let Some(object) = self.object(&Spanned { value: text.clone(), position }) {
+                let deleted = self.cluster.delete(&object, None, at);
+                self.check(position, deleted);
+                objects.push(object);
+            }
+        }
+        let summary = format!("delete {}", names.join(", "));
+        (self.wrong.len() == before).then_some((Action::Delete { objects, manifests }, summary))
+    }
+
+    fn label_step(&mut self, label: &Spanned<LabelStep>, at: Instant) -> Option<(Action, String)> {
+        let object = self.object(&label.object)?;
+        let set = label.set.iter().map(|(key, value)| LabelChange::Set(key.as_str().into(), value.as_str().into()));
+        let remove = label.remove.iter().map(|key| LabelChange::Remove(key.as_str().into()));
+        let changes: Vec<LabelChange> = set.chain(remove).collect();
+        if changes.is_empty() {
+            self.complain(label.position, Problem::new("this step changes no label").hint("give it `set` or `remove`"));
+            return None;
+        }
+        let labelled = self.cluster.label(&object, &changes, at);
+        self.check(label.position, labelled)?;
+        let words: Vec<String> = changes
+            .iter()
+            .map(|change| match change {
+                LabelChange::Set(key, value) => format!("{key}={value}"),
+                LabelChange::Remove(key) => format!("{key}-"),
+            })
+            .collect();
+        let summary = format!("label {} {}", label.object.value, words.join(" "));
+        Some((Action::Label { object, changes }, summary))
+    }
+
+    pub(super) fn method(&mut self, method: &str, position: Position) -> Option<Arc<str>> {
+        if http::Method::from_bytes(method.as_bytes()).is_ok() {
+            return Some(method.into());
+        }
+        self.complain(position, Problem::new(format!("`{method}` is not an HTTP method")));
+        None
+    }
+
+    pub(super) fn headers(&mut self, headers: &BTreeMap<String, String>, position: Position) -> Option<Headers> {
+        let mut read = Headers::new();
+        for (name, value) in headers {
+            let ok = name.parse::<http::HeaderName>().is_ok() && http::HeaderValue::from_str(value).is_ok();
+            if !ok {
+                self.complain(position, Problem::new(format!("`{name}: {value}` is not an HTTP header")));
+                return None;
+            }
+            read.push((name.to_ascii_lowercase(), value.clone()));
+        }
+        Some(read)
+    }
+}
+
+/// The objects a manifest names, in words.
+fn objects_in(manifest: &ParsedManifest) -> String {
+    let name = |document: &crate::cluster::yaml::Document| {
+        let kind = document.root.get("kind")?.as_str()?.to_ascii_lowercase();
+        let metadata = document.root.get("metadata")?;
+        let name = metadata.get("name")?.as_str()?.to_owned();
+        let namespace = metadata.get("namespace").and_then(|node| node.as_str());
+        Some(format!("{kind}/{name}{}", namespace.map(|namespace| format!(".{namespace}")).unwrap_or_default()))
+    };
+    let names: Vec<String> = manifest.documents.iter().filter_map(name).collect();
+    names.join(", ")
+}
+
+/// A request body of this size.
+pub(super) fn made_up_body(size: Size) -> Bytes {
+    const MOST: u64 = 1 << 28;
+    Bytes::from(vec![b'x'; size.0.min(MOST) as usize])
+}

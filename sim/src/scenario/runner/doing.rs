@@ -1,0 +1,143 @@
+//! What a step has set in motion, until it is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use proxy_core::Host;
+use proxy_core::host::Instant;
+
+use super::world::{Clients, http_request};
+use crate::app::{Client, HttpExchange, Order, StreamHandle, StreamSpec};
+use crate::node::SimHost;
+use crate::record::AppPod;
+use crate::scenario::plan::{ConnectPlan, RequestPlan};
+
+/// What a step has set in motion.
+pub(super) enum Doing {
+    /// It was done at once.
+    Done,
+    /// It could not be begun, and why.
+    Impossible {
+        /// Who should have done it.
+        client: String,
+        /// Where to.
+        target: String,
+        /// In words.
+        error: String,
+    },
+    /// HTTP requests under way.
+    Requests(Requests),
+    /// A raw stream.
+    Stream { client: Arc<AppPod>, target: String, handle: StreamHandle, hold: bool },
+    /// More bytes on a held stream.
+    Exchange {
+        name: String,
+        /// When they were to have come back.
+        deadline: Instant,
+    },
+    /// A look at a held stream.
+    Check { name: String },
+}
+
+/// HTTP requests one after another.
+pub(super) struct Requests {
+    pub(super) client: Arc<AppPod>,
+    pub(super) target: String,
+    pub(super) wanted: usize,
+    pub(super) done: Arc<Mutex<Vec<HttpExchange>>>,
+    /// They are over by then, unless their client is gone.
+    pub(super) limit: Instant,
+}
+
+/// Begins the requests of a step.
+pub(super) fn requests(clients: &Clients, plan: &RequestPlan, now: Instant) -> Doing {
+    let asked = format!("{} {}", plan.method, plan.to.target);
+    let (client, target) = match (clients.first(&plan.from), clients.target(&plan.to)) {
+        (Some(client), Some(target)) => (client, target),
+        (client, _) => return impossible(client, &plan.from.name, asked),
+    };
+    let done = Arc::new(Mutex::new(Vec::new()));
+    let each = plan.timeout + plan.interval;
+    let limit = now + each.saturating_mul(plan.count) + Duration::from_millis(1);
+    let doing = Requests {
+        client: client.pod.clone(),
+        target: format!("{} {target}", plan.method),
+        wanted: plan.count as usize,
+        done: done.clone(),
+        limit,
+    };
+    let request = http_request(target, &plan.method, &plan.headers, &plan.body, plan.http2, plan.timeout);
+    let (count, interval, keep_alive) = (plan.count, plan.interval, plan.keep_alive);
+    let host = client.host.clone();
+    host.spawn("scenario requests", async move {
+        let mut kept = None;
+        for number in 0..count {
+            if number > 0 && !interval.is_zero() {
+                client.host.sleep(interval).await;
+            }
+            let exchange = client.request(&request, keep_alive.then_some(&mut kept)).await;
+            done.lock().push(exchange);
+        }
+        if let Some(connection) = kept {
+            connection.close();
+        }
+    });
+    Doing::Requests(doing)
+}
+
+/// Opens the stream of a step.
+pub(super) fn stream(clients: &Clients, plan: &ConnectPlan) -> Doing {
+    let (client, target) = match (clients.first(&plan.from), clients.target(&plan.to)) {
+        (Some(client), Some(target)) => (client, target),
+        (client, _) => return impossible(client, &plan.from.name, plan.to.target.to_string()),
+    };
+    let spec = StreamSpec {
+        target: target.clone(),
+        send: plan.send,
+        half_close: plan.half_close,
+        read: plan.read,
+        hold: plan.hold,
+        timeout: plan.timeout,
+    };
+    let handle = client.connect(spec);
+    Doing::Stream { client: client.pod.clone(), target: target.to_string(), handle, hold: plan.hold }
+}
+
+fn impossible(client: Option<Client<SimHost>>, from: &crate::cluster::ObjectName, target: String) -> Doing {
+    match client {
+        Some(client) => {
+            let error = "the destination has no running pod".to_owned();
+            Doing::Impossible { client: client.pod.to_string(), target, error }
+        }
+        None => {
+            Doing::Impossible { client: from.to_string(), target, error: "the client has no running pod".to_owned() }
+        }
+    }
+}
+
+impl Doing {
+    /// Whether nothing more is to come of it. `held` finds held streams by name.
+    pub(super) fn is_over(&self, now: Instant, held: impl Fn(&str) -> Option<StreamHandle>) -> bool {
+        match self {
+            Doing::Done | Doing::Impossible { .. } | Doing::Check { .. } => true,
+            Doing::Requests(requests) => requests.done.lock().len() >= requests.wanted || now >= requests.limit,
+            Doing::Stream { handle, hold, .. } => {
+                let report = handle.report();
+                report.closed.is_some() || *hold && report.established.is_some()
+            }
+            Doing::Exchange { name, deadline } => {
+                let over = |handle: StreamHandle| {
+                    let report = handle.report();
+                    report.closed.is_some() || report.whole
+                };
+                now >= *deadline || held(name).is_none_or(over)
+            }
+        }
+    }
+}
+
+/// Ends a held stream in good order.
+pub(super) fn finish(handle: &StreamHandle) {
+    handle.order(Order::Finish);
+}

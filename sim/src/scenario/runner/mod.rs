@@ -1,0 +1,335 @@
+//! Running a [`Plan`]: the mesh is made, steps happen when they are due, everything is observed, and what came of it is
+//! judged and written down.
+
+mod doing;
+mod outcome;
+mod world;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use proxy_core::host::Instant;
+
+use self::doing::Doing;
+use self::world::{Clients, ClusterNames, EchoEverywhere, LateView, LoadTraffic, Pods};
+use super::path::Paths;
+use super::plan::{Action, ParsedManifest, Plan, PlannedLoad, PlannedStep};
+use super::schema::{ClosingWay, LinkForm, NetworkSection};
+use crate::app::{Load, LoadSpec, Order, Schedule, StreamHandle};
+use crate::cluster::{Diagnostic, Problem};
+use crate::exec::{StallReport, TaskOrder};
+use crate::fabric::{Latency, Link, LinkTable, NodeSpec};
+use crate::mesh::{Mesh, MeshConfig, MeshError};
+use crate::node::SimHost;
+use crate::record::{Observation, RunRecord, Violation};
+
+/// How often the observations are read while time passes, and progress is told.
+const SLICE: Duration = Duration::from_millis(50);
+/// How long the mesh runs on once everything is over, so that what was closed is seen to be gone.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// How a plan is run.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// Instead of the scenario's own.
+    pub seed: Option<u64>,
+    /// Stop here; later steps do not happen.
+    pub until: Option<Duration>,
+    /// Order of tasks ready at the same instant.
+    pub task_order: TaskOrder,
+}
+
+/// Something that looks at a run while it happens, and says at the end what did not hold.
+pub trait Watcher {
+    /// One observation; they come in order of time.
+    fn observe(&mut self, observation: &Observation);
+    /// Virtual time has come this far.
+    fn reached(&mut self, _at: Instant) {}
+    /// The run is over; the mesh is still there to be asked.
+    fn finish(&mut self, at: Instant, mesh: &Mesh) -> Vec<Violation>;
+}
+
+/// Why there is no result.
+#[derive(Debug)]
+pub enum RunError {
+    /// The input is wrong after all.
+    Input(Vec<Diagnostic>),
+    /// The mesh could not be made.
+    Mesh(MeshError),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Input(diagnostics) => {
+                let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
+            RunError::Mesh(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// Runs a plan to its end.
+///
+/// Deterministic: equal plans, options and watchers give equal records.
+///
+/// # Errors
+/// The input is wrong in a way only running shows, or the mesh could not be made. What goes wrong in the mesh itself is in
+/// the record.
+pub fn run_watched(
+    plan: &Plan,
+    options: &RunOptions,
+    watchers: &mut [Box<dyn Watcher>],
+) -> Result<RunRecord, RunError> {
+    let mut runner = Runner::new(plan, options)?;
+    let stall = runner.play(watchers).err();
+    Ok(runner.record(stall, watchers))
+}
+
+struct Runner<'p> {
+    plan: &'p Plan,
+    options: &'p RunOptions,
+    seed: u64,
+    mesh: Mesh,
+    clients: Clients,
+    paths: Paths,
+    steps: Vec<Taken<'p>>,
+    loads: Vec<(&'p PlannedLoad, Arc<Load<SimHost>>)>,
+    held: BTreeMap<String, StreamHandle>,
+    problems: Arc<Mutex<Vec<String>>>,
+    notices: Vec<String>,
+    settled: Option<Instant>,
+}
+
+/// A step that was taken.
+struct Taken<'p> {
+    step: &'p PlannedStep,
+    doing: Doing,
+    /// Why it could not be done, if so.
+    failure: Option<String>,
+}
+
+impl<'p> Runner<'p> {
+    fn new(plan: &'p Plan, options: &'p RunOptions) -> Result<Self, RunError> {
+        let seed = options.seed.unwrap_or(plan.seed);
+        let mut config =
+            MeshConfig { links: link_table(&plan.network), cluster: plan.cluster.clone(), ..MeshConfig::default() };
+        config.sim.seed = seed;
+        config.sim.task_order = options.task_order;
+        config.cluster.seed = seed;
+        let view: LateView = Arc::new(OnceLock::new());
+        let pods = Pods::default();
+        let problems = Arc::new(Mutex::new(Vec::new()));
+        let apps = EchoEverywhere {
+            rules: plan.apps.clone(),
+            view: view.clone(),
+            pods: pods.clone(),
+            problems: problems.clone(),
+        };
+        let (mesh, _) = Mesh::new(config, &[], apps).map_err(|error| match error {
+            MeshError::Manifests(diagnostics) => RunError::Input(diagnostics),
+            other => RunError::Mesh(other),
+        })?;
+        let _ = view.set(mesh.view());
+        let names = Arc::new(ClusterNames(view.clone()));
+        let clients = Clients { pods, view, names, journal: mesh.journal().clone() };
+        let notices = plan.notices.iter().map(ToString::to_string).collect();
+        let mut runner = Runner {
+            plan,
+            options,
+            seed,
+            mesh,
+            clients,
+            paths: Paths::default(),
+            steps: Vec::new(),
+            loads: Vec::new(),
+            held: BTreeMap::new(),
+            problems,
+            notices,
+            settled: None,
+        };
+        for manifest in &plan.manifests {
+            runner.mesh.apply(&manifest.documents, &manifest.options).map_err(RunError::Input)?;
+        }
+        runner.start_loads();
+        Ok(runner)
+    }
+
+    fn start_loads(&mut self) {
+        if self.plan.loads.is_empty() {
+            return;
+        }
+        // Whoever keeps the time of a load is nobody's pod.
+        let sim = self.mesh.sim();
+        let node = sim.add_node(NodeSpec { name: "load".to_owned(), ..NodeSpec::default() });
+        let driver = sim.process(sim.node_namespace(node), "load");
+        for load in &self.plan.loads {
+            let schedule = Schedule {
+                start: Instant::START + load.during.from,
+                end: Instant::START + load.during.to,
+                count: load.rate.count,
+                per: load.rate.per,
+                random: load.arrivals == super::schema::Arrivals::Random,
+            };
+            let good = load.expect.as_ref().and_then(|expect| expect.form.status.clone());
+            let spec = LoadSpec {
+                schedule,
+                concurrency: load.concurrency,
+                keep_alive: load.keep_alive,
+                good: good.map(|statuses| statuses.0).unwrap_or_default(),
+            };
+            let traffic = Arc::new(LoadTraffic::new(self.clients.clone(), load));
+            self.loads.push((load, Load::start(&driver, spec, traffic)));
+        }
+    }
+
+    fn limit(&self) -> Instant {
+        self.options.until.map_or(Instant::FAR_FUTURE, |until| Instant::START + until)
+    }
+
+    fn play(&mut self, watchers: &mut [Box<dyn Watcher>]) -> Result<(), StallReport> {
+        let limit = self.limit();
+        for step in &self.plan.steps {
+            if step.at > limit {
+                break;
+            }
+            self.advance(step.at, watchers)?;
+            self.take(step);
+        }
+        let last_load = self.loads.iter().map(|(load, _)| Instant::START + load.during.to).max();
+        while self.mesh.now() < limit && !self.is_over(last_load) {
+            self.advance((self.mesh.now() + SLICE).min(limit), watchers)?;
+        }
+        if self.options.until.is_some() {
+            return self.advance(limit, watchers);
+        }
+        for handle in self.held.values() {
+            doing::finish(handle);
+        }
+        self.advance(self.mesh.now() + QUIET, watchers)
+    }
+
+    fn is_over(&self, last_load: Option<Instant>) -> bool {
+        let now = self.mesh.now();
+        let held = |name: &str| self.held.get(name).cloned();
+        self.steps.iter().all(|taken| taken.doing.is_over(now, held))
+            && last_load.is_none_or(|last| now >= last)
+            && self.loads.iter().all(|(_, load)| load.is_over())
+    }
+
+    /// Moves time forward and looks at what happens.
+    fn advance(&mut self, to: Instant, watchers: &mut [Box<dyn Watcher>]) -> Result<(), StallReport> {
+        loop {
+            let next = (self.mesh.now() + SLICE).min(to);
+            let result = self.mesh.run_until(next);
+            for observation in self.mesh.journal().take() {
+                self.paths.observe(&observation);
+                for watcher in watchers.iter_mut() {
+                    watcher.observe(&observation);
+                }
+            }
+            let now = self.mesh.now();
+            for watcher in watchers.iter_mut() {
+                watcher.reached(now);
+            }
+            if self.settled.is_none() && self.mesh.is_settled() {
+                self.settled = Some(now);
+            }
+            result?;
+            if now >= to {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take(&mut self, step: &'p PlannedStep) {
+        let (doing, failure) = match &step.action {
+            Action::Request(plan) => (doing::requests(&self.clients, plan, self.mesh.now()), None),
+            Action::Connect(plan) => {
+                let doing = doing::stream(&self.clients, plan);
+                if let (Some(name), Doing::Stream { handle, .. }) = (&plan.name, &doing) {
+                    self.held.insert(name.clone(), handle.clone());
+                }
+                (doing, None)
+            }
+            Action::Exchange { on, send, timeout } => {
+                if let Some(handle) = self.held.get(on) {
+                    handle.order(Order::Send(*send));
+                }
+                (Doing::Exchange { name: on.clone(), deadline: self.mesh.now() + *timeout }, None)
+            }
+            Action::Close { connection, how } => {
+                let order = if *how == ClosingWay::Reset { Order::Reset } else { Order::Finish };
+                if let Some(handle) = self.held.get(connection) {
+                    handle.order(order);
+                }
+                (Doing::Done, None)
+            }
+            Action::Check { connection } => (Doing::Check { name: connection.clone() }, None),
+            Action::Hbone(_) => (Doing::Done, Some("this version has no hostile HBONE client".to_owned())),
+            change => (Doing::Done, self.change(change).err()),
+        };
+        self.steps.push(Taken { step, doing, failure });
+    }
+
+    fn change(&mut self, action: &Action) -> Result<(), String> {
+        let in_words = |problem: Problem| problem.to_string();
+        match action {
+            Action::Apply(manifests) => {
+                self.each(manifests, |mesh, manifest| mesh.apply(&manifest.documents, &manifest.options).map(|_| ()))
+            }
+            Action::Delete { objects, manifests } => {
+                for object in objects {
+                    self.mesh.delete(object, None).map_err(in_words)?;
+                }
+                self.each(manifests, |mesh, manifest| {
+                    mesh.delete_documents(&manifest.documents, &manifest.options).map(|_| ())
+                })
+            }
+            Action::Label { object, changes } => self.mesh.label(object, changes).map_err(in_words),
+            Action::Scale { object, replicas } => self.mesh.scale(object, *replicas).map_err(in_words),
+            Action::Restart { object } => self.mesh.restart(object).map_err(in_words),
+            _ => Ok(()),
+        }
+    }
+
+    fn each(
+        &mut self,
+        manifests: &[ParsedManifest],
+        act: impl Fn(&mut Mesh, &ParsedManifest) -> Result<(), Vec<Diagnostic>>,
+    ) -> Result<(), String> {
+        for manifest in manifests {
+            act(&mut self.mesh, manifest).map_err(|wrong| {
+                let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+                lines.join("\n")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The links a scenario asks for, defaults where it asks for nothing.
+fn link_table(network: &NetworkSection) -> LinkTable {
+    let mut table = LinkTable::default();
+    let set = |link: &mut Link, form: &Option<LinkForm>| {
+        let Some(form) = form else { return };
+        let latency = form.latency.0;
+        link.latency = match form.more.jitter {
+            None => Latency::Constant(latency),
+            Some(jitter) => Latency::Uniform { from: latency.saturating_sub(jitter.0), to: latency + jitter.0 },
+        };
+        link.bandwidth = form.more.bandwidth.map(|bandwidth| bandwidth.0).or(link.bandwidth);
+        link.mtu = form.more.mtu.unwrap_or(link.mtu);
+    };
+    set(&mut table.same_node, &network.same_node);
+    set(&mut table.cross_node, &network.cross_node);
+    set(&mut table.cross_zone, &network.cross_zone);
+    set(&mut table.cross_region, &network.cross_region);
+    table
+}

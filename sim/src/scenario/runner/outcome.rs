@@ -1,0 +1,449 @@
+//! From what was set in motion to what is written down.
+
+use std::collections::BTreeMap;
+
+use proxy_core::host::Instant;
+use proxy_core::telemetry::{Reason, Reporter};
+
+use super::doing::Doing;
+use super::{Runner, Taken, Watcher};
+use crate::app::{EchoAnswer, HttpExchange, StreamHandle, StreamReport};
+use crate::exec::StallReport;
+use crate::mesh::Mesh;
+use crate::record::{
+    Backend, Evidence, FlowEnd, FlowId, LoadResult, Outcome, RequestResult, RunRecord, StepResult, TopologyNode,
+    TopologyPod, Verdict, Violation,
+};
+use crate::scenario::expect::{self, Facts, Stream};
+use crate::scenario::explain::{Seen, explain};
+use crate::scenario::path::{HopRecord, who_knows};
+use crate::scenario::plan::{Action, PlannedLoad};
+use crate::scenario::schema::ClosedBy;
+
+/// Version of the record's format.
+const FORMAT: u32 = 1;
+/// The bytes on the wire depend on it.
+const TLS_PROVIDER: &str = "seeded-ring";
+
+/// One end of a request or stream, as far as its client knows.
+struct Client<'a> {
+    name: String,
+    target: &'a str,
+    flow: FlowId,
+    started: Instant,
+    ended: Instant,
+    local: Option<std::net::SocketAddr>,
+    outcome: Outcome,
+    error: Option<&'a str>,
+}
+
+impl Runner<'_> {
+    pub(super) fn record(mut self, stall: Option<StallReport>, watchers: &mut [Box<dyn Watcher>]) -> RunRecord {
+        let now = self.mesh.now();
+        let steps: Vec<StepResult> = (0..self.steps.len()).map(|index| self.step_result(index)).collect();
+        let load: Vec<LoadResult> =
+            self.loads.iter().map(|(plan, load)| self.load_result(plan, &load.tally())).collect();
+        let mut violations: Vec<Violation> =
+            watchers.iter_mut().flat_map(|watcher| watcher.finish(now, &self.mesh)).collect();
+        violations.retain(|violation| !self.plan.switched_off.contains_key(&violation.invariant));
+        violations.sort_by_key(|violation| violation.at_ns);
+        let crashes = self.mesh.sim().crashes();
+        violations.extend(crashes.iter().map(crash_violation));
+        let mut notices = std::mem::take(&mut self.notices);
+        notices.extend(self.problems.lock().drain(..));
+        notices.extend(self.mesh.policy_notices().iter().map(|notice| format!("{}: {}", notice.source, notice.text)));
+        let first = self.plan.steps.first().map(|step| step.at);
+        if let (Some(settled), Some(first)) = (self.settled, first)
+            && settled > first
+        {
+            notices.push(format!("the mesh settled only at {settled}, after the first step"));
+        }
+        if let Some(stall) = &stall {
+            notices.push(stall.to_string());
+        }
+        let held = steps.iter().all(|step| step.held) && load.iter().all(|load| load.held) && violations.is_empty();
+        let verdict = match (stall.is_some() || !crashes.is_empty(), held) {
+            (true, _) => Verdict::Crashed,
+            (false, true) => Verdict::Passed,
+            (false, false) => Verdict::Failed,
+        };
+        RunRecord {
+            format: FORMAT,
+            meshsim: env!("CARGO_PKG_VERSION").to_owned(),
+            scenario: self.plan.name.clone(),
+            description: self.plan.description.clone(),
+            file: Some(self.plan.file.to_string()),
+            seed: self.seed,
+            tls_provider: TLS_PROVIDER.to_owned(),
+            digest: self.mesh.sim().digest().to_string(),
+            virtual_time_ns: now.as_nanos(),
+            verdict,
+            steps,
+            load,
+            violations,
+            counters: self.mesh.sim().counters(),
+            notices,
+            topology: topology(&self.mesh),
+            replay: self.replay(),
+        }
+    }
+
+    /// The command that runs exactly this again.
+    fn replay(&self) -> String {
+        let mut command = format!("meshsim run {} --seed {}", shell_word(&self.plan.file), self.seed);
+        if self.options.task_order == crate::exec::TaskOrder::Seeded {
+            command.push_str(" --task-order seeded");
+        }
+        if let Some(until) = self.options.until {
+            command.push_str(&format!(" --until {}", crate::scenario::quantity::Time(until)));
+        }
+        command
+    }
+
+    fn step_result(&self, index: usize) -> StepResult {
+        let taken = &self.steps[index];
+        let step = taken.step;
+        let requests = self.requests_of(taken);
+        let mut failures: Vec<String> = taken.failure.iter().cloned().collect();
+        if let Some(expectation) = &step.expect {
+            let stream = match &taken.doing {
+                Doing::Check { name } => self.held.get(name).map(|handle| self.stream_facts(handle, index)),
+                _ => None,
+            };
+            let belongs = |namespace: &str, pod: &str, object: &_| self.clients.pods.belongs(namespace, pod, object);
+            let addresses = |client: &str| self.addresses(client);
+            let facts = Facts { belongs: &belongs, addresses: &addresses, stream, single: requests.len() == 1 };
+            failures.extend(expect::step(expectation, &requests, &facts));
+        }
+        StepResult {
+            at_ns: step.at.as_nanos(),
+            kind: step.action.kind().to_owned(),
+            summary: step
+                .note
+                .as_ref()
+                .map_or_else(|| step.summary.clone(), |note| format!("{} ({note})", step.summary)),
+            line: step.source.line,
+            held: failures.is_empty(),
+            failures,
+            requests,
+        }
+    }
+
+    fn addresses(&self, client: &str) -> Vec<std::net::IpAddr> {
+        let name = client.split_once('/').map(|(namespace, name)| crate::cluster::ObjectName::new(namespace, name));
+        let started = name.and_then(|name| self.clients.pods.get(&name));
+        started.map(|started| started.app.addresses.clone()).unwrap_or_default()
+    }
+
+    fn requests_of(&self, taken: &Taken<'_>) -> Vec<RequestResult> {
+        let at = taken.step.at;
+        match &taken.doing {
+            Doing::Done => Vec::new(),
+            Doing::Impossible { client, target, error } => vec![never_begun(at, client, target, error)],
+            Doing::Requests(requests) => {
+                let done = requests.done.lock();
+                let mut results: Vec<RequestResult> = done
+                    .iter()
+                    .map(|done| self.request(&requests.client.to_string(), &requests.target, done, at))
+                    .collect();
+                for _ in results.len()..requests.wanted {
+                    let error = "the client went away before the end";
+                    results.push(never_begun(at, &requests.client.to_string(), &requests.target, error));
+                }
+                results
+            }
+            Doing::Stream { client, target, handle, .. } => {
+                vec![self.stream(&client.to_string(), target, &handle.report(), at)]
+            }
+            Doing::Exchange { name, deadline } => {
+                let result = self.held.get(name).map(|handle| self.exchange(name, handle, at, *deadline));
+                result.into_iter().collect()
+            }
+            Doing::Check { name } => {
+                let report = self.held.get(name).map(StreamHandle::report);
+                let result = report.map(|report| {
+                    let report = StreamReport { closed: report.closed.filter(|(when, _)| *when <= at), ..report };
+                    let client = self.client_of(name);
+                    self.stream(&client, &format!("stream {name}"), &report, at)
+                });
+                result.into_iter().collect()
+            }
+        }
+    }
+
+    fn client_of(&self, name: &str) -> String {
+        let opened = self.steps.iter().find_map(|taken| match (&taken.step.action, &taken.doing) {
+            (Action::Connect(plan), Doing::Stream { client, .. }) if plan.name.as_deref() == Some(name) => Some(client),
+            _ => None,
+        });
+        opened.map(ToString::to_string).unwrap_or_default()
+    }
+
+    fn request(&self, client: &str, target: &str, exchange: &HttpExchange, step: Instant) -> RequestResult {
+        let answer = exchange.answer.as_ref();
+        let backend = answer.and_then(|answer| EchoAnswer::read(&answer.body)).map(|echo| Backend {
+            namespace: echo.namespace.into_owned(),
+            pod: echo.pod.into_owned(),
+            node: echo.node.into_owned(),
+            source_ip: echo.source_ip.into_owned(),
+        });
+        let seen = Client {
+            name: client.to_owned(),
+            target,
+            flow: exchange.flow,
+            started: exchange.started,
+            ended: exchange.ended,
+            local: exchange.local,
+            outcome: exchange.outcome,
+            error: exchange.error.as_deref(),
+        };
+        let mut result = self.result(&seen, step, backend, answer.map(|answer| answer.status));
+        if let Some(answer) = answer {
+            result.headers = answer.headers.clone();
+            result.body = String::from_utf8_lossy(&answer.body).into_owned();
+        }
+        (result.bytes_sent, result.bytes_received) = (exchange.bytes_sent, exchange.bytes_received);
+        result
+    }
+
+    fn stream(&self, client: &str, target: &str, report: &StreamReport, step: Instant) -> RequestResult {
+        let outcome = match report.closed {
+            Some((_, outcome)) => outcome,
+            None if report.established.is_some() => Outcome::Held,
+            None => Outcome::TimedOut,
+        };
+        let ended = report.closed.map(|(at, _)| at).or(report.established).unwrap_or_else(|| self.mesh.now());
+        let seen = Client {
+            name: client.to_owned(),
+            target,
+            flow: report.flow,
+            started: report.started,
+            ended,
+            local: report.local,
+            outcome,
+            error: report.error.as_deref(),
+        };
+        let mut result = self.result(&seen, step.min(report.started), None, None);
+        (result.bytes_sent, result.bytes_received) = (report.sent, report.received);
+        result
+    }
+
+    fn exchange(&self, name: &str, handle: &StreamHandle, at: Instant, deadline: Instant) -> RequestResult {
+        let report = handle.report();
+        let back = report.caught_up.filter(|when| *when >= at && *when <= deadline);
+        let (outcome, ended) = match (back, report.closed) {
+            (Some(when), _) => (Outcome::Completed, when),
+            (None, Some((when, outcome))) if when <= deadline => (outcome, when),
+            (None, _) => (Outcome::TimedOut, deadline),
+        };
+        let client = self.client_of(name);
+        let target = format!("stream {name}");
+        let seen = Client {
+            name: client,
+            target: &target,
+            flow: report.flow,
+            started: at,
+            ended,
+            local: report.local,
+            outcome,
+            error: report.error.as_deref(),
+        };
+        let mut result = self.result(&seen, report.started, None, None);
+        (result.bytes_sent, result.bytes_received) = (report.sent, report.received);
+        result
+    }
+
+    /// What both kinds have in common. The connection was opened at `since` or later.
+    fn result(
+        &self,
+        client: &Client<'_>,
+        since: Instant,
+        backend: Option<Backend>,
+        status: Option<u16>,
+    ) -> RequestResult {
+        let path = client.local.map(|local| self.paths.of(local, since, client.ended)).unwrap_or_default();
+        let backend = backend.or_else(|| {
+            self.paths.server(client.flow).map(|side| Backend {
+                namespace: side.pod.namespace.to_string(),
+                pod: side.pod.name.to_string(),
+                node: side.pod.node.to_string(),
+                source_ip: side.peer.ip().to_string(),
+            })
+        });
+        let went_well = matches!(client.outcome, Outcome::Completed | Outcome::Held);
+        let knows = if went_well { None } else { who_knows(&path) };
+        let decided =
+            knows.map(|(hop, _)| hop).or_else(|| path.iter().rev().find(|hop| hop.policy().is_some()).copied());
+        let seen = Seen {
+            outcome: client.outcome,
+            status,
+            backend: backend.as_ref(),
+            took: client.ended.saturating_since(client.started),
+            error: client.error,
+        };
+        RequestResult {
+            at_ns: client.started.as_nanos(),
+            ended_ns: client.ended.as_nanos(),
+            client: client.name.clone(),
+            target: client.target.to_owned(),
+            outcome: client.outcome,
+            status,
+            headers: Vec::new(),
+            body: String::new(),
+            bytes_sent: 0,
+            bytes_received: 0,
+            hops: path.iter().map(|hop| hop.hop()).collect(),
+            reason: knows.map(|(_, reason)| reason.name().to_owned()),
+            policy: decided.and_then(|hop| hop.policy()).map(ToString::to_string),
+            explanation: explain(&seen, &path),
+            backend,
+        }
+    }
+
+    /// What a check needs to know of a held stream at its time.
+    fn stream_facts(&self, handle: &StreamHandle, check: usize) -> Stream {
+        let at = self.steps[check].step.at;
+        let report = handle.report();
+        let closed = report.closed.filter(|(when, _)| *when <= at);
+        let changes = self.steps[..check].iter().filter(|taken| taken.step.action.is_change());
+        let last_change = changes.map(|taken| taken.step.at).next_back();
+        Stream {
+            was_open: report.established.is_some(),
+            closed: closed.map(|(when, _)| (when, self.closed_by(&report, when))),
+            last_change,
+        }
+    }
+
+    fn closed_by(&self, report: &StreamReport, when: Instant) -> ClosedBy {
+        let path = report.local.map(|local| self.paths.of(local, report.started, when)).unwrap_or_default();
+        let cut = |hop: &&HopRecord| {
+            hop.closed.as_ref().is_some_and(|(_, reason, _)| !matches!(reason, Reason::Completed | Reason::Reset))
+        };
+        // A proxy that only passes on what the other one did says that it was reset.
+        if path.iter().any(cut) {
+            return ClosedBy::Ztunnel;
+        }
+        let server = self.paths.end(report.flow, FlowEnd::Server).map(|end| end.at);
+        match server {
+            Some(server) if server < when => ClosedBy::Server,
+            None if path.iter().any(|hop| hop.reporter == Reporter::Destination) => ClosedBy::Client,
+            _ => ClosedBy::Client,
+        }
+    }
+
+    fn load_result(&self, plan: &PlannedLoad, tally: &crate::app::LoadTally) -> LoadResult {
+        let mut failed: BTreeMap<String, u64> = BTreeMap::new();
+        for (status, count) in &tally.bad_status {
+            failed.insert(format!("status {status}"), *count);
+        }
+        for (outcome, count) in &tally.unanswered {
+            failed.insert(expect::outcome_name(*outcome).to_owned(), *count);
+        }
+        for (name, count) in [("no client", tally.no_client), ("client went away", tally.client_gone)] {
+            if count > 0 {
+                failed.insert(name.to_owned(), count);
+            }
+        }
+        let mut result = LoadResult {
+            name: plan.name.clone(),
+            summary: plan.summary.clone(),
+            sent: tally.sent,
+            succeeded: tally.succeeded,
+            failed,
+            backends: tally.backends.clone(),
+            latency: tally.quantiles(),
+            held: true,
+            failures: Vec::new(),
+        };
+        let examples = tally.failures.first().map(|exchange| {
+            let since = Instant::START + plan.during.from;
+            let path = exchange.local.map(|local| self.paths.of(local, since, exchange.ended)).unwrap_or_default();
+            let seen = Seen {
+                outcome: exchange.outcome,
+                status: exchange.answer.as_ref().map(|answer| answer.status),
+                backend: None,
+                took: exchange.ended.saturating_since(exchange.started),
+                error: exchange.error.as_deref(),
+            };
+            format!("the first failure, at {}: {}", exchange.started, explain(&seen, &path))
+        });
+        if let Some(expectation) = &plan.expect {
+            let belongs = |namespace: &str, pod: &str, object: &_| self.clients.pods.belongs(namespace, pod, object);
+            result.failures = expect::load(expectation, &result, &belongs);
+            if !result.failures.is_empty() {
+                result.failures.extend(examples);
+            }
+            result.held = result.failures.is_empty();
+        }
+        result
+    }
+}
+
+fn never_begun(at: Instant, client: &str, target: &str, error: &str) -> RequestResult {
+    RequestResult {
+        at_ns: at.as_nanos(),
+        ended_ns: at.as_nanos(),
+        client: client.to_owned(),
+        target: target.to_owned(),
+        outcome: Outcome::Failed,
+        status: None,
+        headers: Vec::new(),
+        body: String::new(),
+        bytes_sent: 0,
+        bytes_received: 0,
+        backend: None,
+        hops: Vec::new(),
+        reason: None,
+        policy: None,
+        explanation: error.to_owned(),
+    }
+}
+
+fn crash_violation(crash: &crate::exec::Crash) -> Violation {
+    Violation {
+        invariant: "I12".to_owned(),
+        claim: "Nothing panics, whatever the input and the order of events.".to_owned(),
+        at_ns: crash.at.as_nanos(),
+        evidence: vec![Evidence {
+            at_ns: crash.at.as_nanos(),
+            event: format!("task `{}` of {} panicked: {}", crash.task, crash.process, crash.message),
+        }],
+        consequence: "Whatever that task served is gone without a word.".to_owned(),
+    }
+}
+
+/// A file name as a shell takes it.
+fn shell_word(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%,".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// The nodes and pods as they are.
+fn topology(mesh: &Mesh) -> Vec<TopologyNode> {
+    let cluster = mesh.cluster();
+    let config = cluster.config();
+    let pod = |pod: &crate::cluster::Pod| {
+        let enrolled = mesh.is_captured(&pod.meta.key);
+        let identity = || {
+            let account = &pod.spec.service_account;
+            format!("spiffe://{}/ns/{}/sa/{account}", config.trust_domain, pod.meta.namespace())
+        };
+        TopologyPod {
+            namespace: pod.meta.namespace().to_owned(),
+            name: pod.meta.name().to_owned(),
+            ips: pod.addresses.iter().map(ToString::to_string).collect(),
+            identity: enrolled.then(identity),
+            enrolled,
+        }
+    };
+    let node = |node: &std::sync::Arc<crate::cluster::Node>| TopologyNode {
+        name: node.meta.name().to_owned(),
+        zone: node.meta.label("topology.kubernetes.io/zone").unwrap_or_default().to_owned(),
+        pods: cluster.pods().filter(|pod| pod.node.as_deref() == Some(node.meta.name())).map(|it| pod(it)).collect(),
+    };
+    cluster.nodes().map(node).collect()
+}
