@@ -9,7 +9,7 @@ const LEVEL_BITS: u32 = 6;
 /// Slots of one level.
 const SLOTS: usize = 1 << LEVEL_BITS;
 /// Most events of a slot that are searched rather than sorted into lower slots.
-const FEW: usize = 8;
+const FEW: usize = 12;
 /// Levels needed for 64 bits of time.
 const LEVELS: usize = 64usize.div_ceil(LEVEL_BITS as usize);
 

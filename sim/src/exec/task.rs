@@ -211,12 +211,22 @@ impl Executor {
         }
     }
 
-    /// Wakes somebody.
+    /// Wakes a task of ours, calling nothing foreign; anybody else is given back.
     #[inline]
-    pub(crate) fn wake(&self, parked: Parked) {
+    pub(crate) fn wake_own(&self, parked: Parked) -> Option<Parked> {
         match parked {
-            Parked::Task { slot, generation } => self.enqueue(slot, generation),
-            Parked::Other(waker) => waker.wake(),
+            Parked::Task { slot, generation } => {
+                self.enqueue(slot, generation);
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    /// Wakes somebody.
+    pub(crate) fn wake(&self, parked: Parked) {
+        if let Some(Parked::Other(waker)) = self.wake_own(parked) {
+            waker.wake();
         }
     }
 

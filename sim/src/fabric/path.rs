@@ -155,7 +155,7 @@ impl Paths {
     }
 
     /// The path by which a node answers for addresses nobody has.
-    pub(crate) fn to_router(&mut self, from: NamespaceId, topology: &Topology) -> u32 {
+    pub(crate) fn router_path(&mut self, from: NamespaceId, topology: &Topology) -> u32 {
         let node = topology.node(topology.node_of(from)).map_or(from, |node| node.namespace);
         self.between(node, from, topology)
     }
