@@ -3,7 +3,12 @@
 //!
 //! Run with `cargo run --release -p sim --example idle_mesh`. Wall-clock figures are of this machine; the rest is exact.
 
-#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a tool that measures the simulator from outside")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stdout,
+    reason = "a tool that measures the simulator from outside"
+)]
 
 use std::time::{Duration, Instant};
 
