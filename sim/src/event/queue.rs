@@ -167,6 +167,14 @@ impl<E: Copy> Queue<E> {
         earliest(&self.slots[slot]).map(|(_, at)| Instant::from_nanos(at))
     }
 
+    /// Every event waiting, in no particular but a repeatable order.
+    pub fn iter(&self) -> impl Iterator<Item = (Instant, E)> {
+        let now = Instant::from_nanos(self.base);
+        let current = self.current.iter().map(move |&event| (now, event));
+        let later = self.slots.iter().flatten().map(|entry| (Instant::from_nanos(entry.at), entry.event));
+        current.chain(later)
+    }
+
     /// Forgets every event `keep` refuses, in time proportional to the whole queue. Order is kept.
     pub fn sweep(&mut self, mut keep: impl FnMut(&E) -> bool) {
         self.current.retain(&mut keep);

@@ -1,6 +1,7 @@
 //! Packets leaving and arriving.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use proxy_core::host::Instant;
 
@@ -73,7 +74,6 @@ impl World {
         let route = socket.route;
         let (source, destination) = (socket.local, socket.remote);
         let (from, receiver, mark, redirect) = (socket.namespace, socket.peer, socket.mark, socket.redirect);
-        let lossy = route.to.is_some() && self.paths.is_lossy(route.path);
         let mut send = |segment: Segment| {
             let packets = segment.wire_packets();
             self.counters.segments += 1;
@@ -81,7 +81,7 @@ impl World {
             let to = route.to.unwrap_or(from);
             self.send(InFlight { packet, from, to, sender: key, receiver, mark, redirect, packets }, route);
         };
-        if lossy {
+        if route.lossy {
             output.segments.drain(..).for_each(|segment| tcp::split(segment).for_each(&mut send));
         } else if output.segments.len() == 1 {
             output.segments.pop().into_iter().for_each(send);
@@ -107,7 +107,8 @@ impl World {
     pub(super) fn route(&mut self, from: NamespaceId, address: IpAddr, pinned: bool) -> Route {
         let to = if pinned { Some(from) } else { self.topology.owner(from, address) };
         let path = to.map_or(0, |to| self.paths.between(from, to, &self.topology));
-        Route { epoch: self.topology.epoch(), to, path }
+        let plain = to.map_or(u64::MAX, |_| self.paths.plain_latency(path, self.now));
+        Route { epoch: self.topology.epoch(), to, path, plain, lossy: to.is_some() && self.paths.is_lossy(path) }
     }
 
     /// Puts a packet on its way.
@@ -124,7 +125,11 @@ impl World {
         }
         let bytes = in_flight.packet.wire_bytes(1500);
         self.counters.wire_bytes += bytes;
-        match self.paths.admit(route.path, self.now, bytes, &mut self.digest) {
+        let admission = match route.plain {
+            u64::MAX => self.paths.admit(route.path, self.now, bytes, &mut self.digest),
+            latency => Admission::Arrives(self.now + Duration::from_nanos(latency)),
+        };
+        match admission {
             Admission::Arrives(at) => {
                 let slot = self.flights.insert(in_flight);
                 self.queue.push(at, Event::Arrive(slot));
@@ -152,7 +157,7 @@ impl World {
         let body = Body::Unreachable(Unreachable { tcp: true, port: false });
         let packet = Packet { source: packet.destination, destination: packet.source, body };
         let path = self.paths.router_path(from, &self.topology);
-        let route = Route { epoch: self.topology.epoch(), to: Some(from), path };
+        let route = Route { epoch: self.topology.epoch(), to: Some(from), path, plain: u64::MAX, lossy: false };
         let report =
             InFlight { packet, from, to: from, sender: Key::NONE, receiver: sender, mark: 0, redirect: 0, packets: 1 };
         self.send(report, route);
@@ -163,7 +168,9 @@ impl World {
     pub(super) fn arrive(&mut self, slot: u32) {
         let Some(in_flight) = self.flights.get(slot) else { return };
         let (to, receiver, sender) = (in_flight.to, in_flight.receiver, in_flight.sender);
-        if !self.topology.is_alive(to) {
+        // A socket still listed shows that its namespace is alive, without looking.
+        let known = self.sockets.get(receiver).is_some_and(|socket| socket.listed && socket.namespace == to);
+        if !known && !self.topology.is_alive(to) {
             if let Some(in_flight) = self.flights.take(slot) {
                 self.drop_packet(DropReason::NamespaceGone, &in_flight);
             }
@@ -177,10 +184,9 @@ impl World {
         if let Body::Tcp(segment) = &in_flight.packet.body {
             let opens = segment.flags.contains(Flags::SYN);
             // The common case: a segment for the socket its sender believes it talks to.
-            if let Some(socket) = self.sockets.get_mut(receiver)
-                && socket.listed
-                && socket.namespace == to
+            if known
                 && !opens
+                && let Some(socket) = self.sockets.get_mut(receiver)
             {
                 socket.peer = sender;
                 let segment = self.flights.take_segment(slot);

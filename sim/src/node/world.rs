@@ -216,6 +216,17 @@ impl World {
         }
     }
 
+    /// Changes links. What is under way keeps its arrival, and nothing sent later overtakes it.
+    pub(super) fn change_links(&mut self, change: impl FnOnce(&mut Paths, &mut Topology)) {
+        for (at, event) in self.queue.iter() {
+            let Event::Arrive(slot) = event else { continue };
+            let Some(in_flight) = self.flights.get(slot) else { continue };
+            let path = self.paths.between(in_flight.from, in_flight.to, &self.topology);
+            self.paths.note_arrival(path, at);
+        }
+        change(&mut self.paths, &mut self.topology);
+    }
+
     /// Drops cancelled timers' events once they are too many.
     pub(super) fn sweep_if_worthwhile(&mut self) {
         if self.timers.should_sweep(self.queue.len()) {
