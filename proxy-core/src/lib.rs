@@ -10,10 +10,12 @@
 //! - [`telemetry`]: the one event type and the closed set of [`telemetry::Reason`]s; log and metrics derive from it.
 //! - [`tls`]: the only choice of key exchange, signature, random source and peer verification.
 //! - [`hbone`]: HTTP/2 CONNECT over mutual TLS, and the pool of such tunnels.
+//! - [`dns`]: what a pod's queries are answered, and by whom.
 //! - [`ztunnel`]: the layer-4 node proxy.
 //!
 //! This crate knows nothing of simulation.
 
+pub mod dns;
 pub mod hbone;
 pub mod host;
 pub mod identity;

@@ -7,15 +7,16 @@
 //! - [`event`]: what happens next, and when.
 //! - [`exec`]: tasks, the processes they belong to, stalls.
 //! - [`wire`]: what travels: segments, packets, payloads.
-//! - [`tcp`]: TCP as a pure state machine.
-//! - [`fabric`]: nodes, zones, the links between them, and what becomes of a packet.
-//! - [`node`]: network namespaces, sockets, capture, and `Host` over all of it.
+//! - [`tcp`]: TCP as plain functions over data.
+//! - [`fabric`]: nodes, namespaces, links.
+//! - [`node`]: the simulated [`proxy_core::Host`], its sockets, capture.
 //! - [`cluster`]: Kubernetes and Istio objects from YAML, the controllers that act on them, pods and their lives; pure.
-//! - [`control`]: the control plane: translation, pushes, the CA.
-//! - [`app`]: echo servers and clients in the pods, generic over `Host`.
-//! - [`mesh`]: a whole mesh: nodes, proxies, pods and their lives, enrollment.
 //! - [`record`]: what a run leaves behind; plain data.
-//! - [`scenario`]: scenario files, what they mean, and running them.
+//! - [`control`]: the control plane: translation, delivery, the certificate authority.
+//! - [`app`]: echo servers and clients in the pods, generic over `Host`.
+//! - [`mesh`]: a cluster that runs.
+//! - [`invariant`]: what every run is held to, by oracles that share no code with the proxies.
+//! - [`scenario`]: the scenario language and its runner.
 
 pub mod app;
 pub mod cluster;
@@ -24,6 +25,7 @@ pub mod draws;
 pub mod event;
 pub mod exec;
 pub mod fabric;
+pub mod invariant;
 pub mod mesh;
 pub mod node;
 pub mod record;

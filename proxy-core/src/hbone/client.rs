@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -11,7 +12,7 @@ use http::StatusCode;
 use parking_lot::Mutex;
 
 use super::connect::BAGGAGE;
-use super::http2::{Failure, Resets, Watched};
+use super::http2::{Failure, Resets, Watched, end_of_connection};
 use super::ping::Ping;
 use super::pool::{Connected, PoolConfig, PoolKey};
 use super::{Baggage, ConnectRequest, HboneError, Tunnel, TunnelInfo};
@@ -25,7 +26,7 @@ pub(super) struct ClientConnection {
     /// Unique in its pool.
     pub(super) id: u64,
     pub(super) info: Arc<TunnelInfo>,
-    /// When the first of the two certificates it was made with ends.
+    /// When the first of the two certificates it was made with is no longer valid: X.509 counts the last second in.
     expires: WallTime,
     /// Start of validity of our certificate: tells an older from a newer.
     certificate_start: WallTime,
@@ -46,6 +47,12 @@ struct State {
 
 /// One of the streams a connection may have. Given back when dropped.
 pub(super) struct StreamPlace(Arc<ClientConnection>);
+
+impl StreamPlace {
+    pub(super) fn connection_closed(&self) -> Option<Reason> {
+        self.0.state.lock().closed
+    }
+}
 
 impl Drop for StreamPlace {
     fn drop(&mut self) {
@@ -118,17 +125,27 @@ impl ClientConnection {
         self.state.lock().last_used
     }
 
+    /// Why it failed, if that is known to be final: the peer refused us, or we cut it.
+    pub(super) fn failure(&self) -> Option<HboneError> {
+        if let Some(failure) = self.failure.get() {
+            return Some(HboneError::Tls(failure));
+        }
+        match self.state.lock().closed? {
+            Reason::PeerDead => Some(HboneError::PeerDead),
+            reason @ (Reason::WorkloadRemoved | Reason::Drained) => Some(HboneError::Closed(reason)),
+            _ => None,
+        }
+    }
+
     /// What a failed stream means, given what became of its connection.
     fn explain(&self, error: &h2::Error) -> HboneError {
-        if let Some(failure) = self.failure.get() {
-            return HboneError::Tls(failure);
-        }
-        match self.state.lock().closed {
-            Some(Reason::PeerDead) => HboneError::PeerDead,
-            Some(reason @ (Reason::WorkloadRemoved | Reason::Drained)) => HboneError::Closed(reason),
-            _ if error.is_io() || error.is_reset() => HboneError::Reset(error.to_string()),
-            _ => HboneError::Http2(error.to_string()),
-        }
+        self.failure().unwrap_or_else(|| {
+            if error.is_io() || error.is_reset() {
+                HboneError::Reset(error.to_string())
+            } else {
+                HboneError::Http2(error.to_string())
+            }
+        })
     }
 }
 
@@ -173,7 +190,7 @@ pub(super) async fn establish<H: Host>(
     let shared = Arc::new(ClientConnection {
         id,
         info: Arc::new(info),
-        expires: proven.not_after.min(certificate.not_after),
+        expires: proven.not_after.min(certificate.not_after) + Duration::from_secs(1),
         certificate_start: certificate.not_before,
         resets: Resets::default(),
         failure,
@@ -191,7 +208,7 @@ pub(super) struct Driver<H: Host> {
     shared: Arc<ClientConnection>,
     connection: h2::client::Connection<Watched<TlsStream<H::Tcp>>, Bytes>,
     ping: Option<Ping<H>>,
-    idle_max: std::time::Duration,
+    idle_max: Duration,
     idle: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -220,13 +237,11 @@ impl<H: Host> Driver<H> {
                 }
             }
             if let Poll::Ready(outcome) = Pin::new(&mut self.connection).poll(context) {
-                return Poll::Ready(self.over(match outcome {
-                    Ok(()) => Reason::Completed,
-                    Err(_) if self.shared.failure.get().is_some() => Reason::TlsFailed,
-                    Err(error) if error.is_io() => Reason::Reset,
-                    Err(error) if error.reason() == Some(h2::Reason::NO_ERROR) => Reason::Completed,
-                    Err(_) => Reason::Http2Failed,
-                }));
+                let refused = self.shared.failure.get().is_some();
+                let busy = self.shared.streams() > 0;
+                let reason =
+                    if refused { Reason::TlsFailed } else { end_of_connection(outcome.as_ref().map(|()| ()), busy) };
+                return Poll::Ready(self.over(reason));
             }
             if let Some(ping) = &mut self.ping
                 && ping.poll_dead(context).is_ready()

@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::telemetry::Reason;
 use crate::tls::TlsError;
 
 /// HTTP/2 parameters of an HBONE connection.
@@ -102,6 +103,20 @@ impl Http2Settings {
             .data_frame_budget(SMALL_FRAMES_BUDGET);
         builder
     }
+}
+
+/// Why a connection is over. `busy`: streams were open just before.
+pub(super) fn end_of_connection(outcome: Result<(), &h2::Error>, busy: bool) -> Reason {
+    let Err(error) = outcome else { return Reason::Completed };
+    if error.is_io() {
+        // Idle and hung up on, without the ceremony of GOAWAY, close_notify and FIN in this order: nothing is lost.
+        let hung_up = error.get_io().is_some_and(|error| {
+            use io::ErrorKind::{BrokenPipe, NotConnected, UnexpectedEof};
+            matches!(error.kind(), BrokenPipe | NotConnected | UnexpectedEof)
+        });
+        return if hung_up && !busy { Reason::Completed } else { Reason::Reset };
+    }
+    if error.reason() == Some(h2::Reason::NO_ERROR) { Reason::Completed } else { Reason::Http2Failed }
 }
 
 /// Counts the streams we reset on one connection.

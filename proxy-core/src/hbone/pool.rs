@@ -104,8 +104,23 @@ impl<H: Host> Pool<H> {
             let (place, send) = match inner.next(&key, &certificate)? {
                 Next::Use(place, send) => (place, send),
                 Next::Wait(attempt) => {
-                    attempt.wait().await?;
-                    continue;
+                    let connection = attempt.wait().await?;
+                    match connection.reserve(&inner.asking(&certificate)) {
+                        Reserved::Place(place, send) => (place, send),
+                        // Others were faster: wait for the next connection.
+                        Reserved::Full => continue,
+                        Reserved::Retired => match connection.failure() {
+                            None if moves < MOVES_MAX => {
+                                moves += 1;
+                                continue;
+                            }
+                            failure => {
+                                return Err(failure.unwrap_or_else(|| {
+                                    HboneError::Reset("connections end before they can be used".to_owned())
+                                }));
+                            }
+                        },
+                    }
                 }
             };
             let trace = request.traceparent.trace;
@@ -170,14 +185,14 @@ impl<H: Host> Inner<H> {
         self.sink.record(Event::Tunnel(event));
     }
 
+    fn asking<'a>(&self, certificate: &'a WorkloadCertificate) -> Asking<'a> {
+        let streams_max = self.config.streams_max.max(1);
+        Asking { now: self.host.now(), wall: self.host.wall_time(), certificate, streams_max }
+    }
+
     /// A place on a pooled connection, or the attempt to wait for, which is begun if there is none.
     fn next(self: &Arc<Self>, key: &PoolKey, certificate: &Arc<WorkloadCertificate>) -> Result<Next, HboneError> {
-        let asking = Asking {
-            now: self.host.now(),
-            wall: self.host.wall_time(),
-            certificate,
-            streams_max: self.config.streams_max.max(1),
-        };
+        let asking = self.asking(certificate);
         let mut state = self.state.lock();
         match state.phase {
             Phase::Open => {}
@@ -282,7 +297,7 @@ impl<H: Host> Inner<H> {
         if let Some(evicted) = evicted {
             evicted.retire();
         }
-        attempt.end(Ok(()));
+        attempt.end(Ok(connection.clone()));
         Phase::Open
     }
 

@@ -11,7 +11,7 @@ use http::{Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 
 use super::connect::BAGGAGE;
-use super::http2::Resets;
+use super::http2::{Resets, end_of_connection};
 use super::ping::Ping;
 use super::{Baggage, ConnectHeaders, HboneError, Http2Settings, Tunnel, TunnelInfo};
 use crate::host::{Host, Stream, timer};
@@ -153,11 +153,10 @@ impl<H: Host> ServerConnection<H> {
         if self.resets.exhausted() {
             self.graceful_shutdown();
         }
+        let busy = self.connection.has_streams();
         let over = match self.connection.poll_accept(context) {
             Poll::Ready(Some(Ok((request, respond)))) => return Poll::Ready(Some(self.incoming(request, respond))),
-            Poll::Ready(Some(Err(error))) if error.is_io() => Reason::Reset,
-            Poll::Ready(Some(Err(error))) if error.reason() == Some(h2::Reason::NO_ERROR) => Reason::Completed,
-            Poll::Ready(Some(Err(_))) => Reason::Http2Failed,
+            Poll::Ready(Some(Err(error))) => end_of_connection(Err(&error), busy),
             Poll::Ready(None) => Reason::Completed,
             Poll::Pending => {
                 match &mut self.ping {

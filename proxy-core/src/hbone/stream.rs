@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use super::client::StreamPlace;
 use super::http2::Resets;
 use crate::identity::Identity;
+use crate::telemetry::Reason;
 
 /// The most bytes one write takes, and so the largest DATA frame: what a receiver has to gather before it can deliver.
 const WRITE_MAX: usize = 64 << 10;
@@ -31,7 +32,7 @@ pub struct TunnelInfo {
 }
 
 /// One CONNECT stream. `shutdown` half-closes (END_STREAM); the read side stays usable. Dropping it before both
-/// directions ended resets the stream (CANCEL) after what was written.
+/// directions ended resets the stream (CANCEL): what was written and is still waiting to be sent is lost.
 ///
 /// Reads give buffered data before any error; a reset with NO_ERROR or CANCEL reads as end of stream. The receive window
 /// is released as data is read. Reading through [`AsyncBufRead`] copies nothing.
@@ -44,8 +45,8 @@ pub struct Tunnel {
     write_ended: bool,
     read_ended: bool,
     resets: Resets,
-    /// Client side: our place in the pooled connection.
-    _place: Option<StreamPlace>,
+    /// Client side: our place in the pooled connection, until both directions ended.
+    place: Option<StreamPlace>,
 }
 
 impl Tunnel {
@@ -57,12 +58,17 @@ impl Tunnel {
         place: Option<StreamPlace>,
     ) -> Self {
         let unread = Bytes::new();
-        Tunnel { info, send, receive, unread, write_ended: false, read_ended: false, resets, _place: place }
+        Tunnel { info, send, receive, unread, write_ended: false, read_ended: false, resets, place }
     }
 
     /// The connection it runs in.
     pub fn info(&self) -> &Arc<TunnelInfo> {
         &self.info
+    }
+
+    /// Why the connection it runs in is over, on the client side; `None` while it is not.
+    pub fn connection_closed(&self) -> Option<Reason> {
+        self.place.as_ref().and_then(StreamPlace::connection_closed)
     }
 
     /// Resets the stream so that the peer cannot take it for one that ended (CONNECT_ERROR). What was written and not
@@ -96,6 +102,13 @@ impl Tunnel {
         }
     }
 
+    /// Others may have our place once both directions ended.
+    fn ended(&mut self) {
+        if self.write_ended && self.read_ended {
+            self.place = None;
+        }
+    }
+
     fn write(&mut self, data: Bytes) -> io::Result<usize> {
         let length = data.len();
         self.send.send_data(data, false).map_err(write_error)?;
@@ -121,12 +134,16 @@ impl AsyncBufRead for Tunnel {
     fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
         while this.unread.is_empty() && !this.read_ended {
-            match ready!(this.receive.poll_data(context)) {
-                Some(Ok(data)) => this.unread = data,
-                Some(Err(error)) if is_orderly_reset(&error) => this.read_ended = true,
+            this.read_ended = match ready!(this.receive.poll_data(context)) {
+                Some(Ok(data)) => {
+                    this.unread = data;
+                    false
+                }
+                Some(Err(error)) if is_orderly_reset(&error) => true,
                 Some(Err(error)) => return Poll::Ready(Err(read_error(error))),
-                None => this.read_ended = true,
-            }
+                None => true,
+            };
+            this.ended();
         }
         Poll::Ready(Ok(&this.unread))
     }
@@ -203,6 +220,7 @@ impl AsyncWrite for Tunnel {
         this.write_ended = true;
         // An empty frame only ever ends a stream: peers count others as an attack.
         let ended = this.send.send_data(Bytes::new(), true);
+        this.ended();
         Poll::Ready(ended.map_err(|_| io::ErrorKind::NotConnected.into()))
     }
 }

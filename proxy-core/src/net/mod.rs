@@ -2,3 +2,4 @@
 
 pub mod copy;
 pub mod drain;
+pub(crate) mod race;

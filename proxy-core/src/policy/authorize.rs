@@ -51,7 +51,9 @@ pub struct Decision {
 
 /// Judges `connection` by the policies that apply to its destination.
 ///
-/// 1. An enforced DENY matches: refuse. 2. No enforced ALLOW applies: admit. 3. An ALLOW matches: admit. 4. Refuse.
+/// An enforced DENY that matches refuses. Else, if no enforced ALLOW applies, it is admitted; if one applies, it is
+/// admitted if one matches and refused if none does.
+///
 /// The policy reported is the first that matches in the order given. Allocates only to report dry-run policies.
 pub fn authorize<'a>(policies: impl Iterator<Item = &'a Authorization> + Clone, connection: &Connection) -> Decision {
     authorize_known(policies, None, connection)

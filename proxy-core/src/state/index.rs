@@ -104,7 +104,18 @@ impl Snapshot {
         namespace: &str,
         preferred: Option<&str>,
     ) -> Option<&Arc<Service>> {
-        self.services.of_hostname(hostname, namespace, preferred)
+        self.services.of_hostname(hostname, namespace, preferred, |_| true)
+    }
+
+    /// As [`Snapshot::service_of_hostname`], among the services that are `wanted`.
+    pub fn service_of_hostname_where(
+        &self,
+        hostname: &str,
+        namespace: &str,
+        preferred: Option<&str>,
+        wanted: impl Fn(&Service) -> bool,
+    ) -> Option<&Arc<Service>> {
+        self.services.of_hostname(hostname, namespace, preferred, wanted)
     }
 
     /// The workload that is resolved by DNS under this name.

@@ -40,23 +40,25 @@ impl ServiceIndex {
     /// The service a client of `namespace` means by this address: an exact VIP, else the best block.
     pub(super) fn of_address(&self, network: &str, address: IpAddr, namespace: &str) -> Option<&Arc<Service>> {
         let exact = self.by_vip.get(network).and_then(|vips| vips.get(&address));
-        let exact = exact.and_then(|list| best(list, namespace, None));
+        let exact = exact.and_then(|list| best_of(list.iter(), namespace, None));
         exact.or_else(|| self.by_block.get(network)?.of_address(address, namespace))
     }
 
-    /// The service a client of `namespace` means by this name. `preferred` is a namespace that wins over the rest.
+    /// The service a client of `namespace` means by this name, of those that are `wanted`. `preferred` is a namespace
+    /// that wins over the rest.
     pub(super) fn of_hostname(
         &self,
         hostname: &str,
         namespace: &str,
         preferred: Option<&str>,
+        wanted: impl Fn(&Service) -> bool,
     ) -> Option<&Arc<Service>> {
         let list = if hostname.bytes().any(|byte| byte.is_ascii_uppercase()) {
             self.by_hostname.get(&*hostname.to_ascii_lowercase())
         } else {
             self.by_hostname.get(hostname)
         };
-        best(list?, namespace, preferred)
+        best_of(list?.iter().filter(|service| wanted(service)), namespace, preferred)
     }
 
     pub(super) fn remove(&mut self, key: &NamespacedHostname) -> Option<Arc<Service>> {
@@ -121,7 +123,7 @@ impl Blocks {
                 continue;
             }
             let Some(list) = self.services.get(&(*length, masked(address, *length))) else { continue };
-            let Some(found) = best(list, namespace, None) else { continue };
+            let Some(found) = best_of(list.iter(), namespace, None) else { continue };
             if *found.key.namespace == *namespace {
                 return Some(found);
             }
@@ -160,9 +162,12 @@ impl Blocks {
 
 /// Of those a client of `namespace` may see: its own namespace's, then a canonical one, then one of the preferred
 /// namespace, then the lowest key. (Lowest key, not first seen: the answer must not depend on the order of arrival.)
-fn best<'a>(list: &'a [Arc<Service>], namespace: &str, preferred: Option<&str>) -> Option<&'a Arc<Service>> {
-    let visible = list.iter().filter(|service| is_visible(service, namespace));
-    visible.min_by_key(|service| {
+fn best_of<'a>(
+    services: impl Iterator<Item = &'a Arc<Service>>,
+    namespace: &str,
+    preferred: Option<&str>,
+) -> Option<&'a Arc<Service>> {
+    services.filter(|service| is_visible(service, namespace)).min_by_key(|service| {
         let own = *service.key.namespace == *namespace;
         let preferred = preferred.is_some_and(|preferred| *service.key.namespace == *preferred);
         (!own, !service.canonical, !preferred)

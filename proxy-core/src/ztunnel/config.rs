@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dns::DnsConfig;
 use crate::hbone::{AcceptorConfig, PoolConfig};
 use crate::host::Keepalive;
 use crate::identity::store::StoreConfig;
@@ -32,6 +33,8 @@ pub struct ZtunnelConfig {
     pub localhost_tunnel: bool,
     /// Sockets one pod's listeners hold open at once, each listener by itself; further ones are refused. Default 16,384.
     pub sockets_max: usize,
+    /// The DNS proxy of each pod; `None` leaves DNS alone. Default `None`.
+    pub dns: Option<DnsConfig>,
     /// Outbound tunnels.
     pub pool: PoolConfig,
     /// Inbound tunnels. The limit on handshakes is per pod.
@@ -54,6 +57,7 @@ impl Default for ZtunnelConfig {
             response_baggage: true,
             localhost_tunnel: true,
             sockets_max: 16_384,
+            dns: None,
             // The peer spends up to 10 s on its application and 5 s on a missing policy before it answers.
             pool: PoolConfig { response_timeout: Duration::from_secs(20), ..PoolConfig::default() },
             acceptor: AcceptorConfig::default(),

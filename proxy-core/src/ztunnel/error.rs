@@ -52,16 +52,22 @@ impl Failure {
         Some(Failure { reason, text: format!("connection closed due to policy rejection: {text}") })
     }
 
-    /// A connection that broke while bytes were carried. `tunnel` is the side that is an HBONE tunnel, if any.
-    pub(super) fn broken(failure: &CopyError, tunnel: Option<Side>) -> Self {
-        let inner = failure.error.get_ref().and_then(|inner| inner.downcast_ref::<HboneError>());
-        let reason = match (failure.error.kind(), inner) {
-            (_, Some(HboneError::PeerDead)) | (io::ErrorKind::TimedOut, _) => Reason::PeerDead,
-            (_, Some(HboneError::Closed(reason))) => *reason,
-            _ => Reason::Reset,
+    /// A plaintext connection that broke while bytes were carried.
+    pub(super) fn broken(failure: &CopyError) -> Self {
+        let dead = failure.error.kind() == io::ErrorKind::TimedOut;
+        Failure::new(if dead { Reason::PeerDead } else { Reason::Reset }, failure.to_string())
+    }
+
+    /// As [`Failure::broken`], where `tunnel` is one of the sides and `why` is what became of its connection.
+    pub(super) fn broken_tunnel(failure: &CopyError, tunnel: Side, why: Option<Reason>) -> Self {
+        if failure.side != tunnel {
+            return Failure::broken(failure);
+        }
+        let reason = match why {
+            None | Some(Reason::Completed) => Failure::broken(failure).reason,
+            Some(reason) => reason,
         };
-        let what = if tunnel == Some(failure.side) { "tunnel" } else { "connection" };
-        Failure::new(reason, format!("{}'s {what} failed: {}", failure.side, failure.error))
+        Failure::new(reason, format!("the {tunnel}'s tunnel failed: {}", failure.error))
     }
 }
 

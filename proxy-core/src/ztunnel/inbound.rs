@@ -20,7 +20,9 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     watcher: DrainWatcher,
 ) {
     let (peer, local) = (accepted.peer, accepted.original_dst);
-    let established = match race(watcher.cut(), handshake(&instance, accepted)).await {
+    // Boxed: what a handshake needs is let go of when it is done, for the connection may idle for hours.
+    let handshake = Box::pin(handshake(&instance, accepted));
+    let established = match race(watcher.cut(), handshake).await {
         First::Left(_) => return,
         First::Right(established) => established,
     };
@@ -40,7 +42,7 @@ type Unestablished = (Failure, Option<Arc<crate::state::Workload>>);
 async fn handshake<H: Host, C: CertificateAuthority>(
     instance: &Instance<H, C>,
     accepted: Accepted<H::Tcp>,
-) -> Result<ServerConnection<H>, Unestablished> {
+) -> Result<Box<ServerConnection<H>>, Unestablished> {
     let Some((_, workload)) = instance.local_workload().await else {
         let text = format!("unknown destination workload {}/{}", instance.local.namespace, instance.local.name);
         return Err((Failure::new(Reason::UnknownDestinationWorkload, text), None));
@@ -50,13 +52,13 @@ async fn handshake<H: Host, C: CertificateAuthority>(
         Err(error) => return Err((error.into(), Some(workload))),
     };
     let accepted = instance.acceptor.accept(accepted.stream, &certificate).await;
-    accepted.map_err(|error| (error.into(), Some(workload)))
+    accepted.map(Box::new).map_err(|error| (error.into(), Some(workload)))
 }
 
 /// Takes streams until the connection is over, the drain is through, or everything is cut.
 async fn take_streams<H: Host, C: CertificateAuthority>(
     instance: &Arc<Instance<H, C>>,
-    mut connection: ServerConnection<H>,
+    mut connection: Box<ServerConnection<H>>,
     local: SocketAddr,
     watcher: &DrainWatcher,
 ) {

@@ -12,6 +12,7 @@ use super::config::ZtunnelConfig;
 use super::connections::{Change, Connections};
 use super::error::Failure;
 use super::{HBONE_PORT, INBOUND_PORT, OUTBOUND_PORT, inbound, listener, outbound, passthrough};
+use crate::dns::DnsProxy;
 use crate::hbone::{Acceptor, Pool};
 use crate::host::{Host, Instant, Rng, timer};
 use crate::identity::CertificateAuthority;
@@ -104,6 +105,10 @@ impl<H: Host, C: CertificateAuthority> Instance<H, C> {
             host,
         });
         let host = &instance.host;
+        if let Some(dns) = &instance.config().dns {
+            let (state, local) = (instance.shared.state.clone(), instance.local.clone());
+            DnsProxy::start(host.clone(), dns.clone(), state, local, &watcher)?;
+        }
         host.spawn(
             "outbound listener",
             listener::serve(

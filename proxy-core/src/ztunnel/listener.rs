@@ -1,5 +1,8 @@
 //! The accept loop of a listener.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,7 +41,7 @@ pub(super) async fn serve<H, C, F, T>(
 ) where
     H: Host,
     C: CertificateAuthority,
-    F: Fn(Arc<Instance<H, C>>, Accepted<H::Tcp>, DrainWatcher) -> T + Send,
+    F: Fn(Arc<Instance<H, C>>, Accepted<H::Tcp>, DrainWatcher) -> T + Copy + Send + 'static,
     T: Future<Output = ()> + Send + 'static,
 {
     let mut draining = pin!(watcher.draining());
@@ -83,7 +86,7 @@ fn take<H, C, F, T>(
 ) where
     H: Host,
     C: CertificateAuthority,
-    F: Fn(Arc<Instance<H, C>>, Accepted<H::Tcp>, DrainWatcher) -> T,
+    F: Fn(Arc<Instance<H, C>>, Accepted<H::Tcp>, DrainWatcher) -> T + Copy + Send + 'static,
     T: Future<Output = ()> + Send + 'static,
 {
     let limit = instance.config().sockets_max;
@@ -102,9 +105,10 @@ fn take<H, C, F, T>(
     open.fetch_add(1, Ordering::Relaxed);
     let (reporter, sink, open) = (service.reporter, instance.shared.sink.clone(), open.clone());
     sink.record(Event::SocketOpened { reporter });
-    let carried = (service.handle)(instance.clone(), accepted, watcher.clone());
+    // Begun inside the task: a future that is moved into another is kept twice.
+    let (handle, owner, watcher) = (service.handle, instance.clone(), watcher.clone());
     instance.host.spawn(service.task, async move {
-        carried.await;
+        handle(owner, accepted, watcher).await;
         open.fetch_sub(1, Ordering::Relaxed);
         sink.record(Event::SocketClosed { reporter });
     });

@@ -77,7 +77,8 @@ async fn carry<H: Host, C: CertificateAuthority>(
     mut stream: H::Tcp,
 ) -> Result<(), Failure> {
     let source = record.info.source;
-    let connecting = transport::connect(instance, workload, source, plan, traceparent);
+    // Boxed: what connecting needs is let go of when it is done.
+    let connecting = Box::pin(transport::connect(instance, workload, source, plan, traceparent));
     let carrier = match race(record.ordered_to_end(), connecting).await {
         First::Left(failure) => return Err(failure),
         First::Right(carrier) => carrier?,
@@ -90,7 +91,7 @@ async fn carry<H: Host, C: CertificateAuthority>(
             };
             let outcome = match copied {
                 First::Left(failure) => Err(failure),
-                First::Right(outcome) => outcome.map_err(|failure| Failure::broken(&failure, None)),
+                First::Right(outcome) => outcome.map_err(|failure| Failure::broken(&failure)),
             };
             if outcome.is_err() {
                 server.reset();
@@ -104,7 +105,8 @@ async fn carry<H: Host, C: CertificateAuthority>(
             };
             let outcome = match copied {
                 First::Left(failure) => Err(failure),
-                First::Right(outcome) => outcome.map_err(|failure| Failure::broken(&failure, Some(Side::Server))),
+                First::Right(outcome) => outcome
+                    .map_err(|failure| Failure::broken_tunnel(&failure, Side::Server, tunnel.connection_closed())),
             };
             if outcome.is_err() {
                 tunnel.abort();

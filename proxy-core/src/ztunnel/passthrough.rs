@@ -73,7 +73,8 @@ async fn carry<H: Host, C: CertificateAuthority>(
 ) -> Result<(), Failure> {
     judge(instance, record).await?;
     let from = admission.preserve_source.then(|| record.info.source.ip());
-    let connecting = application::connect(&instance.host, instance.config(), admission.application, from);
+    // Boxed: what connecting needs is let go of when it is done.
+    let connecting = Box::pin(application::connect(&instance.host, instance.config(), admission.application, from));
     let mut application = match race(record.ordered_to_end(), connecting).await {
         First::Left(failure) => return Err(failure),
         First::Right(application) => application?,
@@ -84,7 +85,7 @@ async fn carry<H: Host, C: CertificateAuthority>(
     };
     let outcome = match copied {
         First::Left(failure) => Err(failure),
-        First::Right(outcome) => outcome.map_err(|failure| Failure::broken(&failure, None)),
+        First::Right(outcome) => outcome.map_err(|failure| Failure::broken(&failure)),
     };
     if outcome.is_err() {
         stream.reset();

@@ -122,11 +122,12 @@ async fn carry<H: Host, C: CertificateAuthority>(
     mut incoming: IncomingConnect,
 ) -> Result<(), Failure> {
     let connected = {
-        let connecting = async {
+        // Boxed: what connecting needs is let go of when it is done.
+        let connecting = Box::pin(async {
             judge(instance, record).await?;
             let from = admission.preserve_source.then(|| record.info.source.ip());
             application::connect(&instance.host, instance.config(), admission.application, from).await
-        };
+        });
         let gone = race(record.ordered_to_end(), incoming.cancelled());
         match race(gone, connecting).await {
             First::Left(First::Left(failure)) => Err(failure),
@@ -156,7 +157,7 @@ async fn carry<H: Host, C: CertificateAuthority>(
                 return Err(Failure::connect(admission.application, &error));
             }
             let outcome = copy(&mut tunnel, &mut application, OnResets::CLIENT_TUNNEL, record).await;
-            outcome.map_err(|failure| Failure::broken(&failure, Some(Side::Client)))
+            outcome.map_err(|failure| Failure::broken_tunnel(&failure, Side::Client, tunnel.connection_closed()))
         };
         race(record.ordered_to_end(), copying).await
     };

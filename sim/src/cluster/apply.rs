@@ -43,7 +43,9 @@ impl Cluster {
             let kind = self.store(written, now);
             applied.changes.push(Change { object, kind });
         }
-        self.touch(now);
+        if applied.changes.iter().any(|change| change.kind != ChangeKind::Unchanged) {
+            self.touch(now);
+        }
         Ok(applied)
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::apply::{is_leaving, reference};
-use super::diagnostic::{Diagnostic, Problem, Source, did_you_mean};
+use super::diagnostic::{Diagnostic, Problem, Source, did_you_mean, in_order_of_writing};
 use super::ipam::NODES_MAX;
 use super::object::{Kind, ObjectName, ObjectReference};
 use super::pod::{PodSpec, Protocol};
@@ -67,7 +67,7 @@ impl Cluster {
                 notices.extend(self.check_target_names(service, &written.target_sources, objects));
             }
         }
-        if check.errors.is_empty() { Ok(()) } else { Err(check.errors) }
+        if check.errors.is_empty() { Ok(()) } else { Err(in_order_of_writing(check.errors)) }
     }
 
     /// Named target ports no selected pod has. Services that select nothing say nothing.

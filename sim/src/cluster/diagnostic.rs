@@ -131,6 +131,21 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
+/// Sorts by place within each file; files stay in the order in which they are first mentioned.
+pub(super) fn in_order_of_writing(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut files: Vec<Arc<str>> = Vec::new();
+    for diagnostic in &diagnostics {
+        if !files.contains(&diagnostic.file) {
+            files.push(diagnostic.file.clone());
+        }
+    }
+    diagnostics.sort_by_cached_key(|diagnostic| {
+        let file = files.iter().position(|file| *file == diagnostic.file);
+        (file, diagnostic.line, diagnostic.column)
+    });
+    diagnostics
+}
+
 /// `did you mean ..?` for the candidate nearest to `name`, if one is near enough to be a slip of the keyboard.
 /// Ties go to the candidate that comes first.
 pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {

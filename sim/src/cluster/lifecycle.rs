@@ -46,6 +46,7 @@ impl Cluster {
 
     /// Tells controllers to look again.
     pub(super) fn touch(&mut self, at: Instant) {
+        self.revision += 1;
         self.dirty = Some(self.dirty.map_or(at, |dirty| dirty.min(at)));
     }
 
@@ -61,6 +62,7 @@ impl Cluster {
         }
         let pod = Arc::new(pod);
         self.pods.insert_mut(pod.meta.key.clone(), pod.clone());
+        self.revision += 1;
         pod
     }
 

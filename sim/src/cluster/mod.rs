@@ -8,6 +8,7 @@
 //! - [`names`]: what names, labels, ports and addresses may look like.
 //! - [`read`]: from documents to objects, with everything that is wrong.
 //! - [`store`]: [`Cluster`], all objects.
+//! - [`enrollment`], [`naming`], [`dns`]: who should be in the mesh, what pods are called in telemetry, what names resolve to.
 //! - [`apply`], [`check`], [`operations`]: what kubectl does to it.
 //! - [`lifecycle`], [`reconcile`], [`scheduler`], [`ipam`]: what Kubernetes does then: pods come, go, get nodes and addresses.
 
@@ -15,10 +16,13 @@ mod apply;
 mod check;
 pub mod config;
 pub mod diagnostic;
+pub mod dns;
+pub mod enrollment;
 mod ipam;
 pub mod istio;
 mod lifecycle;
 pub mod names;
+pub mod naming;
 pub mod object;
 mod operations;
 pub mod pod;
@@ -28,6 +32,8 @@ mod scheduler;
 pub mod selector;
 pub mod service;
 pub mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod workloads;
 pub mod yaml;
 

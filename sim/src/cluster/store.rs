@@ -50,6 +50,8 @@ pub struct Cluster {
     pub(super) order: u64,
     /// Of the next node.
     pub(super) node_index: u32,
+    /// Rises with every change.
+    pub(super) revision: u64,
 }
 
 /// A namespace.
@@ -221,6 +223,7 @@ impl Cluster {
             dirty: None,
             order: 0,
             node_index: 0,
+            revision: 0,
         };
         for name in ["default", "kube-system", &config.root_namespace] {
             let labels = [("kubernetes.io/metadata.name".into(), name.into())].into();
@@ -243,6 +246,11 @@ impl Cluster {
     /// What it was made from.
     pub fn config(&self) -> &ClusterConfig {
         &self.config
+    }
+
+    /// Rises with every change, and only then: equal revisions of one cluster's history are equal clusters.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Namespaces by name.

@@ -8,6 +8,8 @@ use proxy_core::host::Instant;
 const LEVEL_BITS: u32 = 6;
 /// Slots of one level.
 const SLOTS: usize = 1 << LEVEL_BITS;
+/// Most events of a slot that are searched rather than sorted into lower slots.
+const FEW: usize = 8;
 /// Levels needed for 64 bits of time.
 const LEVELS: usize = 64usize.div_ceil(LEVEL_BITS as usize);
 
@@ -24,9 +26,12 @@ struct Entry<E> {
 /// time, in the slot of that digit. Popping empties the lowest slot into lower levels. Each event moves down at most
 /// once a level, so both operations are O(1) however many events wait. Two events of the same time always share a
 /// slot and never overtake each other there, which is where the stable order comes from without a sequence number.
+/// A slot of few events is not worth emptying: its first earliest event is taken out of it.
 #[derive(Debug)]
 pub struct Queue<E> {
     /// Time of the last event popped.
+    now: u64,
+    /// The time slots are laid out from: at most `now`.
     base: u64,
     /// Events of exactly `base`, first in first out.
     current: VecDeque<E>,
@@ -41,10 +46,24 @@ pub struct Queue<E> {
     pushed: u64,
 }
 
+/// Index and time of the earliest entry; the first of equals.
+#[inline]
+fn earliest<E>(entries: &[Entry<E>]) -> Option<(usize, u64)> {
+    let (first, rest) = entries.split_first()?;
+    let mut best = (0, first.at);
+    for (index, entry) in rest.iter().enumerate() {
+        if entry.at < best.1 {
+            best = (index + 1, entry.at);
+        }
+    }
+    Some(best)
+}
+
 impl<E: Copy> Queue<E> {
     /// An empty queue at time zero.
     pub fn new() -> Self {
         Queue {
+            now: 0,
             base: 0,
             current: VecDeque::new(),
             slots: (0..LEVELS * SLOTS).map(|_| Vec::new()).collect(),
@@ -78,7 +97,7 @@ impl<E: Copy> Queue<E> {
     #[inline]
     pub fn push(&mut self, at: Instant, event: E) {
         let at = at.as_nanos();
-        assert!(at >= self.base, "event pushed into the past: {at} < {}", self.base);
+        assert!(at >= self.now, "event pushed into the past: {at} < {}", self.now);
         self.len += 1;
         self.pushed += 1;
         self.place(Entry { at, event });
@@ -101,31 +120,38 @@ impl<E: Copy> Queue<E> {
         }
         let level = self.levels.trailing_zeros() as usize;
         let digit = self.occupied[level].trailing_zeros() as usize;
-        let slot = level * SLOTS + digit;
-        let earliest = match self.slots[slot].as_slice() {
-            [only] => only.at,
-            entries => entries.iter().map(|entry| entry.at).min()?,
-        };
+        let slot = &mut self.slots[level * SLOTS + digit];
+        let (first, earliest) = earliest(slot)?;
         if earliest > limit {
             return None;
         }
+        self.now = earliest;
+        self.len -= 1;
+        if slot.len() <= FEW {
+            let event = slot.remove(first).event;
+            if slot.is_empty() {
+                self.spare.push(std::mem::take(slot));
+                self.vacate(level, digit);
+            }
+            return Some((Instant::from_nanos(earliest), event));
+        }
+        let mut entries = std::mem::take(slot);
+        self.vacate(level, digit);
         self.base = earliest;
+        for entry in entries.drain(..) {
+            self.place(entry);
+        }
+        self.spare.push(entries);
+        self.current.pop_front().map(|event| (Instant::from_nanos(earliest), event))
+    }
+
+    /// Notes that a slot is empty.
+    #[inline]
+    fn vacate(&mut self, level: usize, digit: usize) {
         self.occupied[level] &= !(1 << digit);
         if self.occupied[level] == 0 {
             self.levels &= !(1 << level);
         }
-        self.len -= 1;
-        let mut entries = std::mem::take(&mut self.slots[slot]);
-        let event = if entries.len() == 1 {
-            entries.pop().map(|entry| entry.event)
-        } else {
-            for entry in entries.drain(..) {
-                self.place(entry);
-            }
-            self.current.pop_front()
-        };
-        self.spare.push(entries);
-        event.map(|event| (Instant::from_nanos(earliest), event))
     }
 
     /// The time of the next event.
@@ -138,7 +164,7 @@ impl<E: Copy> Queue<E> {
         }
         let level = self.levels.trailing_zeros() as usize;
         let slot = level * SLOTS + self.occupied[level].trailing_zeros() as usize;
-        self.slots[slot].iter().map(|entry| entry.at).min().map(Instant::from_nanos)
+        earliest(&self.slots[slot]).map(|(_, at)| Instant::from_nanos(at))
     }
 
     /// Forgets every event `keep` refuses, in time proportional to the whole queue. Order is kept.

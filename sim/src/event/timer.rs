@@ -1,7 +1,5 @@
 //! [`Timers`]: cancellable timers of tasks.
 
-use std::task::Waker;
-
 /// Names one arming of one timer; stale ones are recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerId {
@@ -10,25 +8,31 @@ pub struct TimerId {
 }
 
 #[derive(Debug)]
-struct Slot {
+struct Slot<W> {
     generation: u32,
-    waker: Option<Waker>,
+    waker: Option<W>,
 }
 
-/// The wakers behind timer events.
+/// Whom timer events wake; `W` names somebody.
 ///
 /// A cancelled timer frees its slot at once; its event stays in the queue until its time or until the owner of the
 /// queue sweeps, which it should when [`Timers::should_sweep`] says that stale events outnumber live ones.
-#[derive(Debug, Default)]
-pub struct Timers {
-    slots: Vec<Slot>,
+#[derive(Debug)]
+pub struct Timers<W> {
+    slots: Vec<Slot<W>>,
     free: Vec<u32>,
     stale: usize,
 }
 
-impl Timers {
+impl<W> Default for Timers<W> {
+    fn default() -> Self {
+        Timers { slots: Vec::new(), free: Vec::new(), stale: 0 }
+    }
+}
+
+impl<W> Timers<W> {
     /// A new timer that will wake `waker`. The caller queues the event.
-    pub fn arm(&mut self, waker: Waker) -> TimerId {
+    pub fn arm(&mut self, waker: W) -> TimerId {
         if let Some(slot) = self.free.pop() {
             let entry = &mut self.slots[slot as usize];
             entry.waker = Some(waker);
@@ -38,22 +42,17 @@ impl Timers {
         TimerId { slot: self.slots.len() as u32 - 1, generation: 0 }
     }
 
-    /// Has the timer wake `waker` from now on; false if it fired already.
-    pub fn rearm(&mut self, id: TimerId, waker: &Waker) -> bool {
+    /// Where the timer keeps whom it will wake, to be changed; `None` if it fired already.
+    pub fn armed(&mut self, id: TimerId) -> Option<&mut Option<W>> {
         match self.slots.get_mut(id.slot as usize) {
-            Some(Slot { generation, waker: Some(current) }) if *generation == id.generation => {
-                if !current.will_wake(waker) {
-                    current.clone_from(waker);
-                }
-                true
-            }
-            _ => false,
+            Some(Slot { generation, waker }) if *generation == id.generation && waker.is_some() => Some(waker),
+            _ => None,
         }
     }
 
     /// The timer's event came: whom to wake, unless it was cancelled.
     #[inline]
-    pub fn fire(&mut self, id: TimerId) -> Option<Waker> {
+    pub fn fire(&mut self, id: TimerId) -> Option<W> {
         let waker = self.release(id);
         if waker.is_none() {
             self.stale = self.stale.saturating_sub(1);
@@ -62,7 +61,7 @@ impl Timers {
     }
 
     /// Forgets a timer that has not fired; no effect on one that has.
-    pub fn cancel(&mut self, id: TimerId) -> Option<Waker> {
+    pub fn cancel(&mut self, id: TimerId) -> Option<W> {
         let waker = self.release(id);
         if waker.is_some() {
             self.stale += 1;
@@ -92,7 +91,7 @@ impl Timers {
     }
 
     #[inline]
-    fn release(&mut self, id: TimerId) -> Option<Waker> {
+    fn release(&mut self, id: TimerId) -> Option<W> {
         let slot = self.slots.get_mut(id.slot as usize)?;
         if slot.generation != id.generation {
             return None;
@@ -110,10 +109,10 @@ mod tests {
 
     #[test]
     fn a_cancelled_timer_never_fires_and_its_slot_is_reused() {
-        let mut timers = Timers::default();
-        let first = timers.arm(Waker::noop().clone());
+        let mut timers = Timers::<()>::default();
+        let first = timers.arm(());
         assert!(timers.cancel(first).is_some());
-        let second = timers.arm(Waker::noop().clone());
+        let second = timers.arm(());
         assert_eq!(first.slot, second.slot);
         assert!(timers.fire(first).is_none());
         assert!(timers.fire(second).is_some());
@@ -122,9 +121,9 @@ mod tests {
 
     #[test]
     fn a_million_cancelled_timers_ask_for_a_sweep_and_hold_one_slot() {
-        let mut timers = Timers::default();
+        let mut timers = Timers::<()>::default();
         for _ in 0..1_000_000 {
-            let id = timers.arm(Waker::noop().clone());
+            let id = timers.arm(());
             timers.cancel(id);
         }
         assert_eq!(timers.slots.len(), 1);

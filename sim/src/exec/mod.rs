@@ -6,5 +6,5 @@ mod task;
 
 pub use ready::TaskOrder;
 pub use stall::{Limits, StallKind, StallReport, TaskInfo};
-pub(crate) use task::Polled;
 pub use task::{Crash, Executor, ProcessId};
+pub(crate) use task::{Parked, Polled};

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
@@ -43,6 +44,8 @@ struct Body {
 /// End of a list of slots.
 const NONE: u32 = u32::MAX;
 
+/// What waking and polling a task touches: one cache line.
+#[repr(align(64))]
 struct Slot {
     generation: u32,
     /// In the ready queue.
@@ -52,14 +55,41 @@ struct Slot {
     doomed: bool,
     alive: bool,
     polls_this_instant: u32,
-    last_poll_at: Option<Instant>,
+    /// Far future when never polled.
+    last_poll_at: Instant,
+    polls: u64,
     body: Option<Body>,
+}
+
+/// The rest of what is known about a task.
+struct Particulars {
     process: u32,
     previous: u32,
     next: u32,
-    polls: u64,
     name: &'static str,
     spawned_at: Instant,
+}
+
+/// Somebody to wake. Tasks of this executor are named rather than referred to, which spares the common case every
+/// reference count.
+pub(crate) enum Parked {
+    Task { slot: u32, generation: u32 },
+    Other(Waker),
+}
+
+impl Parked {
+    /// Whether waking this wakes the same as `waker` would.
+    fn will_wake(&self, waker: &Waker) -> bool {
+        matches!(self, Parked::Other(other) if other.will_wake(waker))
+    }
+
+    fn is_same(&self, other: &Parked) -> bool {
+        match (self, other) {
+            (Parked::Task { slot: a, generation: b }, Parked::Task { slot: c, generation: d }) => (a, b) == (c, d),
+            (_, Parked::Other(waker)) => self.will_wake(waker),
+            _ => false,
+        }
+    }
 }
 
 struct Process {
@@ -71,6 +101,7 @@ struct Process {
 
 struct Tasks {
     slots: Vec<Slot>,
+    particulars: Vec<Particulars>,
     free: Vec<u32>,
     processes: Vec<Process>,
     ready: Ready,
@@ -89,6 +120,9 @@ struct Tasks {
 /// Foreign code (polls, drops, wakers) is never called while the cell inside is borrowed.
 pub struct Executor {
     tasks: ReentrantMutex<RefCell<Tasks>>,
+    /// The task being polled: address of its waker's data (0 for none), and its slot and generation.
+    current: AtomicUsize,
+    current_task: AtomicU64,
 }
 
 /// Keeps other threads out for as long as it lives.
@@ -130,6 +164,7 @@ impl Executor {
         Executor {
             tasks: ReentrantMutex::new(RefCell::new(Tasks {
                 slots: Vec::new(),
+                particulars: Vec::new(),
                 free: Vec::new(),
                 processes: Vec::new(),
                 ready: Ready::new(order, seed),
@@ -139,6 +174,49 @@ impl Executor {
                 must_finish: 0,
                 crashes: Vec::new(),
             })),
+            current: AtomicUsize::new(0),
+            current_task: AtomicU64::new(0),
+        }
+    }
+
+    /// Remembers whom `waker` wakes.
+    #[inline]
+    pub(crate) fn park(&self, waker: &Waker) -> Parked {
+        if waker.data() as usize == self.current.load(Ordering::Relaxed) {
+            let task = self.current_task.load(Ordering::Relaxed);
+            Parked::Task { slot: (task >> 32) as u32, generation: task as u32 }
+        } else {
+            Parked::Other(waker.clone())
+        }
+    }
+
+    /// As [`Executor::park`], into a place that may hold somebody already; what is replaced is left in `discarded`.
+    #[inline]
+    pub(crate) fn park_in(&self, place: &mut Option<Parked>, waker: &Waker, discarded: &mut Vec<Parked>) {
+        match place {
+            Some(present) if present.will_wake(waker) => {}
+            _ => {
+                if let Some(old @ Parked::Other(_)) = place.replace(self.park(waker)) {
+                    discarded.push(old);
+                }
+            }
+        }
+    }
+
+    /// As [`Executor::park`], into a list of everyone waiting.
+    pub(crate) fn park_among(&self, list: &mut Vec<Parked>, waker: &Waker) {
+        let parked = self.park(waker);
+        if !list.iter().any(|other| other.is_same(&parked)) {
+            list.push(parked);
+        }
+    }
+
+    /// Wakes somebody.
+    #[inline]
+    pub(crate) fn wake(&self, parked: Parked) {
+        match parked {
+            Parked::Task { slot, generation } => self.enqueue(slot, generation),
+            Parked::Other(waker) => waker.wake(),
         }
     }
 
@@ -192,15 +270,11 @@ impl Executor {
                     doomed: false,
                     alive: false,
                     polls_this_instant: 0,
-                    last_poll_at: None,
-                    body: None,
-                    process: 0,
-                    previous: NONE,
-                    next: NONE,
+                    last_poll_at: Instant::FAR_FUTURE,
                     polls: 0,
-                    name: "",
-                    spawned_at: now,
+                    body: None,
                 });
+                tasks.particulars.push(Particulars { process: 0, previous: NONE, next: NONE, name, spawned_at: now });
                 tasks.slots.len() as u32 - 1
             }
         };
@@ -209,8 +283,10 @@ impl Executor {
         if previous == NONE {
             list.first = slot;
         } else {
-            tasks.slots[previous as usize].next = slot;
+            tasks.particulars[previous as usize].next = slot;
         }
+        tasks.particulars[slot as usize] =
+            Particulars { process: process.0, previous, next: NONE, name, spawned_at: now };
         let entry = &mut tasks.slots[slot as usize];
         let generation = entry.generation;
         let waker = Waker::from(Arc::new(TaskWaker { executor: Arc::clone(self), slot, generation }));
@@ -221,14 +297,9 @@ impl Executor {
             doomed: false,
             alive: true,
             polls_this_instant: 0,
-            last_poll_at: None,
-            body: Some(Body { work, waker }),
-            process: process.0,
-            previous,
-            next: NONE,
+            last_poll_at: Instant::FAR_FUTURE,
             polls: 0,
-            name,
-            spawned_at: now,
+            body: Some(Body { work, waker }),
         };
         tasks.ready.push(slot, generation);
     }
@@ -273,12 +344,13 @@ impl Executor {
         let mut listing: Vec<TaskInfo> = tasks
             .slots
             .iter()
-            .filter(|slot| slot.alive)
-            .map(|slot| TaskInfo {
-                name: slot.name,
-                process: tasks.process_name(slot.process),
-                spawned_at: slot.spawned_at,
-                last_poll_at: slot.last_poll_at,
+            .zip(&tasks.particulars)
+            .filter(|(slot, _)| slot.alive)
+            .map(|(slot, particulars)| TaskInfo {
+                name: particulars.name,
+                process: tasks.process_name(particulars.process),
+                spawned_at: particulars.spawned_at,
+                last_poll_at: (slot.polls > 0).then_some(slot.last_poll_at),
                 polls: slot.polls,
                 must_finish: slot.must_finish,
             })
@@ -299,15 +371,15 @@ impl Executor {
                 }
             };
             let entry = &mut tasks.slots[slot as usize];
-            if entry.last_poll_at == Some(now) {
+            if entry.last_poll_at == now {
                 entry.polls_this_instant += 1;
                 if entry.polls_this_instant > polls_per_instant {
                     tasks.ready.push(slot, generation);
-                    let (task, process) = (entry.name, entry.process);
-                    return Polled::Spins { task, process: tasks.process_name(process) };
+                    let (task, process) = tasks.who(slot);
+                    return Polled::Spins { task, process };
                 }
             } else {
-                entry.last_poll_at = Some(now);
+                entry.last_poll_at = now;
                 entry.polls_this_instant = 1;
             }
             entry.queued = false;
@@ -316,10 +388,13 @@ impl Executor {
             let Some(body) = entry.body.take() else { return Polled::Ran };
             (slot, generation, body)
         };
+        self.current_task.store(u64::from(slot) << 32 | u64::from(generation), Ordering::Relaxed);
+        self.current.store(body.waker.data() as usize, Ordering::Relaxed);
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::from_waker(&body.waker);
             body.work.as_mut().poll(&mut context)
         }));
+        self.current.store(0, Ordering::Relaxed);
         let finished = {
             let tasks = &mut *guard.borrow_mut();
             let entry = &mut tasks.slots[slot as usize];
@@ -331,10 +406,8 @@ impl Executor {
                 }
                 Ok(_) => {}
                 Err(panic) => {
-                    let (task, process) = (entry.name, entry.process);
-                    let crash =
-                        Crash { at: now, task, process: tasks.process_name(process), message: message_of(&*panic) };
-                    tasks.crashes.push(crash);
+                    let (task, process) = tasks.who(slot);
+                    tasks.crashes.push(Crash { at: now, task, process, message: message_of(&*panic) });
                 }
             }
             tasks.remove(slot);
@@ -354,7 +427,7 @@ impl Executor {
         let mut slot = entry.first;
         let mut reaped = Vec::new();
         while slot != NONE {
-            let next = tasks.slots[slot as usize].next;
+            let next = tasks.particulars[slot as usize].next;
             match tasks.slots[slot as usize].body.take() {
                 Some(body) => {
                     reaped.push(body);
@@ -401,10 +474,16 @@ impl Tasks {
         self.processes.get(process as usize).map_or_else(String::new, |process| process.name.clone())
     }
 
+    /// A task's name and process.
+    fn who(&self, slot: u32) -> (&'static str, String) {
+        let particulars = &self.particulars[slot as usize];
+        (particulars.name, self.process_name(particulars.process))
+    }
+
     /// Frees a slot whose body was taken.
     fn remove(&mut self, slot: u32) {
+        let Particulars { previous, next, process, .. } = self.particulars[slot as usize];
         let entry = &mut self.slots[slot as usize];
-        let (previous, next, process) = (entry.previous, entry.next, entry.process);
         entry.generation = entry.generation.wrapping_add(1);
         entry.alive = false;
         entry.queued = false;
@@ -413,12 +492,12 @@ impl Tasks {
         if previous == NONE {
             self.processes[process as usize].first = next;
         } else {
-            self.slots[previous as usize].next = next;
+            self.particulars[previous as usize].next = next;
         }
         if next == NONE {
             self.processes[process as usize].last = previous;
         } else {
-            self.slots[next as usize].previous = previous;
+            self.particulars[next as usize].previous = previous;
         }
         self.free.push(slot);
     }

@@ -1,13 +1,13 @@
 //! A whole mesh in virtual time: the engine, a cluster, its control plane, a node proxy a node, applications in the pods.
 //!
-//! - [`config`]: what a mesh is before anything runs.
-//! - [`apps`]: what runs in the pods.
-//! - [`work`]: what the mesh itself has to do, and when.
-//! - [`node`]: nodes and their proxies.
-//! - [`pod`], [`kubelet`]: pods' namespaces and lives.
-//! - [`agent`]: enrollment: labels say, rules and annotations follow.
-//! - [`change`]: what a person does to the cluster.
-//! - [`driver`]: [`Mesh`], which moves it all forward.
+//! - `config`: what a mesh is before anything runs.
+//! - `apps`: what runs in the pods.
+//! - `work`: what the mesh itself has to do, and when.
+//! - `node`: nodes and their proxies.
+//! - `pod`, `kubelet`: pods' namespaces and lives.
+//! - `agent`: enrollment: labels say, rules and annotations follow.
+//! - `change`: what a person does to the cluster.
+//! - `driver`: [`Mesh`], which moves it all forward.
 
 mod agent;
 mod apps;

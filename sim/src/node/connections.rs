@@ -8,7 +8,7 @@ use proxy_core::host::{Dial, Instant};
 
 use super::arena::Key;
 use super::redirect::{self, Capture, Facts, Protocol};
-use super::sockets::{BACKLOG, EPHEMERAL, FlowKey, ListenSocket, TcpSocket, Waiters, canonical, conflict, fit};
+use super::sockets::{BACKLOG, EPHEMERAL, FlowKey, ListenSocket, TcpSocket, canonical, conflict, fit};
 use super::transmit::loopback;
 use super::world::{InFlight, World};
 use crate::exec::ProcessId;
@@ -240,7 +240,7 @@ impl World {
         if let Some(listener) = self.listeners.get_mut(socket.listener) {
             listener.opening = listener.opening.saturating_sub(1);
             listener.ready.push_back(key);
-            listener.waiters.wake(&mut self.wakes);
+            self.wakes.append(&mut listener.waiters);
         }
     }
 
@@ -313,7 +313,7 @@ impl World {
             mark: caller.mark,
             ready: VecDeque::new(),
             opening: 0,
-            waiters: Waiters::default(),
+            waiters: Vec::new(),
         });
         self.namespaces[namespace.0 as usize].listeners.push(key);
         Ok((key, at))
@@ -339,8 +339,7 @@ impl World {
         if let Some(state) = self.namespaces.get_mut(listener.namespace.0 as usize) {
             state.listeners.retain(|&other| other != key);
         }
-        let mut waiters = listener.waiters;
-        waiters.wake(&mut self.wakes);
+        self.wakes.extend(listener.waiters);
         let mut orphans: Vec<Key> = listener.ready.into();
         if listener.opening > 0 {
             orphans.extend(self.sockets.keys(|socket| socket.listener == key && !socket.tcb.is_connected()));

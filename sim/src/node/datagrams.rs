@@ -8,7 +8,7 @@ use std::task::Waker;
 use super::arena::Key;
 use super::connections::Caller;
 use super::redirect::{self, Facts, Protocol};
-use super::sockets::{UDP_BUFFER, UdpSocket, Waiters, canonical, conflict, fit};
+use super::sockets::{UDP_BUFFER, UdpSocket, canonical, conflict, fit};
 use super::transmit::loopback;
 use super::world::{InFlight, World};
 use crate::fabric::fixed_hash;
@@ -49,7 +49,7 @@ impl World {
             mark: caller.mark,
             received: VecDeque::new(),
             received_bytes: 0,
-            waiters: Waiters::default(),
+            waiters: Vec::new(),
             translated: Vec::new(),
         });
         self.namespaces[index].datagrams.push(key);
@@ -130,7 +130,7 @@ impl World {
         let shown = dialled.map_or(source, |&(_, dialled)| dialled);
         socket.received_bytes += payload.len();
         socket.received.push_back((payload.clone(), shown));
-        socket.waiters.wake(&mut self.wakes);
+        self.wakes.append(&mut socket.waiters);
     }
 
     /// The next datagram; registers the waker when there is none.
@@ -144,7 +144,7 @@ impl World {
                 Some(Ok((payload, from)))
             }
             None => {
-                socket.waiters.register(waker);
+                self.executor.park_among(&mut socket.waiters, waker);
                 None
             }
         }
@@ -155,6 +155,6 @@ impl World {
         if let Some(state) = self.namespaces.get_mut(socket.namespace.0 as usize) {
             state.datagrams.retain(|&other| other != key);
         }
-        socket.waiters.wake(&mut self.wakes);
+        self.wakes.append(&mut socket.waiters);
     }
 }

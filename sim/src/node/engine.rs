@@ -36,12 +36,9 @@ pub(super) enum Goal<'a> {
 impl Engine {
     pub(super) fn new(seed: Seed, order: TaskOrder, epoch: WallTime, limits: Limits) -> Self {
         let clock = Arc::new(AtomicU64::new(0));
-        Engine {
-            executor: Arc::new(Executor::new(order, seed)),
-            world: ReentrantMutex::new(RefCell::new(World::new(seed, epoch, limits, Arc::clone(&clock)))),
-            clock,
-            limits,
-        }
+        let executor = Arc::new(Executor::new(order, seed));
+        let world = World::new(seed, epoch, limits, Arc::clone(&clock), Arc::clone(&executor));
+        Engine { executor, world: ReentrantMutex::new(RefCell::new(world)), clock, limits }
     }
 
     #[inline]
@@ -62,7 +59,7 @@ impl Engine {
             (result, std::mem::take(&mut world.wakes), std::mem::take(&mut world.discarded))
         };
         drop(discarded);
-        wakes.into_iter().for_each(std::task::Waker::wake);
+        wakes.into_iter().for_each(|parked| self.executor.wake(parked));
         result
     }
 
@@ -98,7 +95,7 @@ impl Engine {
                 world.sweep_if_worthwhile();
                 step
             };
-            wakes.drain(..).for_each(std::task::Waker::wake);
+            wakes.drain(..).for_each(|parked| self.executor.wake(parked));
             match step {
                 Step::Woke => {}
                 Step::Stuck => return Err(self.report(StallKind::Stuck)),

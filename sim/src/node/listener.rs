@@ -32,12 +32,13 @@ impl Listener for SimListener {
     async fn accept(&self) -> io::Result<Accepted<SimStream>> {
         poll_fn(|context| {
             self.engine.with(|world| {
+                let executor = Arc::clone(&world.executor);
                 let Some(listener) = world.listeners.get_mut(self.key) else {
                     let text = "this listener's process was killed or its namespace removed";
                     return Poll::Ready(Err(io::Error::other(text)));
                 };
                 if listener.ready.is_empty() {
-                    listener.waiters.register(context.waker());
+                    executor.park_among(&mut listener.waiters, context.waker());
                     return Poll::Pending;
                 }
                 let Some(key) = world.accept(self.key) else { return Poll::Pending };

@@ -24,7 +24,7 @@ pub use clock::ClockModel;
 pub use datagram::SimDatagram;
 pub use listener::SimListener;
 pub use redirect::{Capture, PROXY_MARK};
-pub use sim::{Sim, SimConfig};
+pub use sim::{Sim, SimConfig, WeakSim};
 pub use sim_host::{KillMode, SimHost};
 pub use sockets::BACKLOG;
 pub use stream::SimStream;

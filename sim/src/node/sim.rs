@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -59,13 +59,31 @@ impl Drop for Owner {
 
 /// A simulation: nodes, namespaces, processes and virtual time. A cheap handle; clones are the same run.
 ///
-/// When the last clone is dropped every task is. So a task must not hold one: it holds its [`SimHost`].
+/// When the last clone is dropped every task is. So a task must not hold one: it holds its [`SimHost`], or a [`WeakSim`].
 #[derive(Clone)]
 pub struct Sim {
     owner: Arc<Owner>,
 }
 
+/// A handle that does not keep the run alive; what tasks that change the simulation hold.
+#[derive(Clone)]
+pub struct WeakSim {
+    owner: Weak<Owner>,
+}
+
+impl WeakSim {
+    /// The run, unless it is over. Do not keep it across an await.
+    pub fn upgrade(&self) -> Option<Sim> {
+        self.owner.upgrade().map(|owner| Sim { owner })
+    }
+}
+
 impl Sim {
+    /// A handle for tasks.
+    pub fn downgrade(&self) -> WeakSim {
+        WeakSim { owner: Arc::downgrade(&self.owner) }
+    }
+
     /// A run in which nothing is yet.
     pub fn new(config: SimConfig) -> Sim {
         let engine = Engine::new(Seed(config.seed), config.task_order, config.epoch, config.limits);

@@ -38,7 +38,8 @@ pub enum KillMode {
     Close,
     /// Every connection is reset.
     Reset,
-    /// Nothing is sent: as when the machine loses power.
+    /// Nothing is sent. Whoever sends to one of its connections later is reset, for the kernel no longer knows it. (A
+    /// machine that loses power answers nothing at all: remove its namespaces.)
     Silent,
 }
 
@@ -168,11 +169,12 @@ impl Future for Sleep {
         let (at, timer) = (self.at, self.timer);
         let armed = self.engine.with(|world| {
             if let Some(timer) = timer
-                && world.timers.rearm(timer, context.waker())
+                && let Some(place) = world.timers.armed(timer)
             {
+                world.executor.park_in(place, context.waker(), &mut world.discarded);
                 return timer;
             }
-            let timer = world.timers.arm(context.waker().clone());
+            let timer = world.timers.arm(world.executor.park(context.waker()));
             world.queue.push(at, Event::Timer(timer));
             timer
         });
@@ -187,7 +189,10 @@ impl Drop for Sleep {
         if let Some(timer) = self.timer
             && self.engine.now() <= self.at
         {
-            self.engine.with(|world| world.timers.cancel(timer));
+            self.engine.with(|world| {
+                let parked = world.timers.cancel(timer);
+                world.discarded.extend(parked);
+            });
         }
     }
 }

@@ -2,13 +2,12 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::task::Waker;
 
 use proxy_core::host::Instant;
 
 use super::arena::Key;
 use super::redirect::Capture;
-use crate::exec::ProcessId;
+use crate::exec::{Parked, ProcessId};
 use crate::tcp::Tcb;
 use crate::wire::{NamespaceId, Payload};
 
@@ -42,8 +41,8 @@ pub(super) struct TcpSocket {
     /// Earliest queued timer event that still counts, and the one after it. Far future when there is none.
     pub(super) armed: Instant,
     pub(super) armed_later: Instant,
-    pub(super) reader: Option<Waker>,
-    pub(super) writer: Option<Waker>,
+    pub(super) reader: Option<Parked>,
+    pub(super) writer: Option<Parked>,
     pub(super) mark: u32,
     pub(super) process: ProcessId,
     /// The proxy port capture sent the connection to; 0 for none.
@@ -68,22 +67,6 @@ impl TcpSocket {
     }
 }
 
-/// Wakers of everyone waiting for the same thing.
-#[derive(Debug, Default)]
-pub(super) struct Waiters(Vec<Waker>);
-
-impl Waiters {
-    pub(super) fn register(&mut self, waker: &Waker) {
-        if !self.0.iter().any(|other| other.will_wake(waker)) {
-            self.0.push(waker.clone());
-        }
-    }
-
-    pub(super) fn wake(&mut self, wakes: &mut Vec<Waker>) {
-        wakes.append(&mut self.0);
-    }
-}
-
 /// A listening TCP socket.
 pub(super) struct ListenSocket {
     pub(super) at: SocketAddr,
@@ -94,7 +77,7 @@ pub(super) struct ListenSocket {
     pub(super) ready: VecDeque<Key>,
     /// Handshakes under way.
     pub(super) opening: u32,
-    pub(super) waiters: Waiters,
+    pub(super) waiters: Vec<Parked>,
 }
 
 /// Connections a listener holds for its application before it drops SYNs.
@@ -108,7 +91,7 @@ pub(super) struct UdpSocket {
     pub(super) mark: u32,
     pub(super) received: VecDeque<(Payload, SocketAddr)>,
     pub(super) received_bytes: usize,
-    pub(super) waiters: Waiters,
+    pub(super) waiters: Vec<Parked>,
     /// Translated destinations: whom it really talks to, and whom it thinks it does. Latest last.
     pub(super) translated: Vec<(SocketAddr, SocketAddr)>,
 }

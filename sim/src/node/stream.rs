@@ -42,7 +42,7 @@ impl SimStream {
             if socket.tcb.is_connected() {
                 return Poll::Ready(Ok(()));
             }
-            register(&mut socket.writer, waker);
+            world.executor.park_in(&mut socket.writer, waker, &mut world.discarded);
             Poll::Pending
         })
     }
@@ -51,18 +51,6 @@ impl SimStream {
 impl fmt::Debug for SimStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SimStream({} to {})", self.local, self.peer)
-    }
-}
-
-#[inline]
-fn register(place: &mut Option<Waker>, waker: &Waker) {
-    match place {
-        Some(present) => {
-            if !present.will_wake(waker) {
-                present.clone_from(waker);
-            }
-        }
-        None => *place = Some(waker.clone()),
     }
 }
 
@@ -102,7 +90,7 @@ fn poll_write(
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, text)))
             }
             WriteState::Room(_) | WriteState::Full => {
-                register(&mut socket.writer, waker);
+                world.executor.park_in(&mut socket.writer, waker, &mut world.discarded);
                 Poll::Pending
             }
         }
@@ -124,7 +112,7 @@ impl AsyncRead for SimStream {
                 ReadState::End => Poll::Ready(Ok(())),
                 ReadState::Failed(reason) => Poll::Ready(Err(failure(reason, self.peer))),
                 ReadState::Bytes(_) | ReadState::Empty => {
-                    register(&mut socket.reader, context.waker());
+                    world.executor.park_in(&mut socket.reader, context.waker(), &mut world.discarded);
                     Poll::Pending
                 }
             }

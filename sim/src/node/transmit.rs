@@ -185,7 +185,7 @@ impl World {
     #[inline]
     fn fingerprint(&mut self, in_flight: &InFlight) {
         let packet = &in_flight.packet;
-        let mut record = [0u8; 40];
+        let mut record = [0u8; 64];
         record[0..8].copy_from_slice(&self.now.as_nanos().to_le_bytes());
         record[8..12].copy_from_slice(&in_flight.to.0.to_le_bytes());
         record[12..16].copy_from_slice(&in_flight.from.0.to_le_bytes());
@@ -210,7 +210,7 @@ impl World {
             }
         };
         record[32..40].copy_from_slice(&(payload.len() as u64).to_le_bytes());
-        self.digest.record(&record);
+        self.digest.block(&record);
         if !payload.is_empty() {
             self.counters.payload_bytes_delivered += payload.len() as u64;
             self.digest.record(payload);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Waker;
 
 use proxy_core::host::{Instant, Rng, WallTime};
 
@@ -13,7 +12,7 @@ use super::clock::ClockModel;
 use super::sockets::{FlowKey, ListenSocket, Namespace, TcpSocket, UdpSocket};
 use crate::draws::RunDigest;
 use crate::event::{Event, Queue, Timers};
-use crate::exec::ProcessId;
+use crate::exec::{Executor, Parked, ProcessId};
 use crate::fabric::{Counters, FixedIndex, LinkTable, Paths, Topology, fixed_hash};
 use crate::seed::Seed;
 use crate::tcp::{Output, TcpConfig};
@@ -64,7 +63,8 @@ pub(super) struct World {
     pub(super) epoch: WallTime,
     pub(super) digest: RunDigest,
     pub(super) queue: Queue<Event>,
-    pub(super) timers: Timers,
+    pub(super) executor: Arc<Executor>,
+    pub(super) timers: Timers<Parked>,
     pub(super) topology: Topology,
     pub(super) paths: Paths,
     pub(super) in_flight: Arena<InFlight>,
@@ -82,9 +82,9 @@ pub(super) struct World {
     configs: BTreeMap<u16, Arc<TcpConfig>>,
     pub(super) tcp_config: TcpConfig,
     pub(super) taps: Vec<Arc<dyn Tap>>,
-    pub(super) wakes: Vec<Waker>,
+    pub(super) wakes: Vec<Parked>,
     /// Wakers nobody needs any more, to be dropped where nothing is borrowed: a waker may own anything.
-    pub(super) discarded: Vec<Waker>,
+    pub(super) discarded: Vec<Parked>,
     pub(super) output: Output,
     pub(super) counters: Counters,
     events_this_instant: u64,
@@ -92,8 +92,15 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: Seed, epoch: WallTime, limits: crate::exec::Limits, clock: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(
+        seed: Seed,
+        epoch: WallTime,
+        limits: crate::exec::Limits,
+        clock: Arc<AtomicU64>,
+        executor: Arc<Executor>,
+    ) -> Self {
         World {
+            executor,
             now: Instant::START,
             clock,
             seed,
@@ -169,12 +176,18 @@ impl World {
             }
             self.events_this_instant += 1;
             self.counters.events += 1;
+            if self.events_this_instant > self.limits.events_per_instant {
+                return Step::Stuck;
+            }
+            if self.counters.events > self.limits.events {
+                return Step::EventLimit;
+            }
             match event {
                 Event::Arrive(slot) => self.arrive(slot),
                 Event::Timer(timer) => {
                     if let Some(waker) = self.timers.fire(timer) {
                         self.counters.timers_fired += 1;
-                        self.digest.record(&at.as_nanos().to_le_bytes());
+                        self.digest.time(at.as_nanos());
                         self.wakes.push(waker);
                     }
                 }
@@ -185,12 +198,6 @@ impl World {
                     return Step::Woke;
                 }
                 limit = self.now;
-            }
-            if self.events_this_instant > self.limits.events_per_instant {
-                return Step::Stuck;
-            }
-            if self.counters.events >= self.limits.events {
-                return Step::EventLimit;
             }
         }
     }

@@ -50,6 +50,33 @@ pub enum ObservationKind {
         /// Whether it is in the mesh now.
         enrolled: bool,
     },
+    /// Something was seen on the wire.
+    Wire(WireFact),
+}
+
+/// What a listener on the wire tells. Told by the fabric, not by any proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireFact {
+    /// The first bytes of a connection's direction left the sender's namespace.
+    FirstBytes {
+        /// Sender, as on the wire.
+        source: SocketAddr,
+        /// Receiver, as on the wire.
+        destination: SocketAddr,
+        /// When the connection's SYN left.
+        opened: Instant,
+        /// Whether they begin like a TLS handshake.
+        tls: bool,
+    },
+    /// A proxy opened a connection and capture took it for an application's.
+    Recaptured {
+        /// The proxy's end.
+        source: SocketAddr,
+        /// Where it meant to go.
+        destination: SocketAddr,
+        /// The proxy port it was sent to.
+        port: u16,
+    },
 }
 
 /// One exchange between two applications: a request and its answer, or a raw stream. Unique in a run.

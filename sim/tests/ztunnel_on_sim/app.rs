@@ -41,6 +41,30 @@ pub(crate) fn count(host: &SimHost, port: u16) -> Visitors {
     })
 }
 
+/// Takes connections and never reads them.
+pub(crate) fn deaf(host: &SimHost, port: u16) -> Visitors {
+    serve(host, port, |stream| async move {
+        let _open = stream;
+        std::future::pending::<()>().await;
+    })
+}
+
+/// Keeps what it is sent, connection by connection; answers nothing.
+pub(crate) fn collect(host: &SimHost, port: u16) -> Arc<Mutex<Vec<Vec<u8>>>> {
+    let collected = Arc::new(Mutex::new(Vec::new()));
+    let shared = collected.clone();
+    serve(host, port, move |mut stream| {
+        let shared = shared.clone();
+        async move {
+            let mut all = Vec::new();
+            let _ = stream.read_to_end(&mut all).await;
+            shared.lock().push(all);
+            let _ = stream.shutdown().await;
+        }
+    });
+    collected
+}
+
 fn serve<F, T>(host: &SimHost, port: u16, handle: F) -> Visitors
 where
     F: Fn(<SimHost as Host>::Tcp) -> T + Send + 'static,

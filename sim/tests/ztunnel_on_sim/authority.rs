@@ -1,6 +1,7 @@
 //! A certificate authority that answers at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -17,18 +18,27 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct Authority {
     issuer: Issuer,
     rng: Arc<Mutex<Rng>>,
+    down: Arc<AtomicBool>,
 }
 
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut rng = Rng::from_number(7);
         let issuer = Issuer::new("mesh", EPOCH, DAY * 365, &mut rng).unwrap();
-        Authority { issuer, rng: Arc::new(Mutex::new(rng)) }
+        Authority { issuer, rng: Arc::new(Mutex::new(rng)), down: Arc::default() }
+    }
+
+    /// Refuses to answer from now on, or no longer.
+    pub(crate) fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::Relaxed);
     }
 }
 
 impl CertificateAuthority for Authority {
     async fn sign(&self, request: SigningRequest) -> Result<SignedChain, AuthorityError> {
+        if self.down.load(Ordering::Relaxed) {
+            return Err(AuthorityError::Unavailable("down".to_owned()));
+        }
         let mut rng = self.rng.lock();
         self.issuer
             .issue(&request.csr_der, &request.impersonated, EPOCH, request.validity, &mut rng)

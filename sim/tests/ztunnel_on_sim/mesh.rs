@@ -11,6 +11,7 @@ use proxy_core::policy::{Action, Authorization, Clause, Match, PolicyKey, Rule, 
 use proxy_core::state::{Resource, ResourceName, SharedUpdate, TunnelProtocol, Update, Workload};
 use proxy_core::telemetry::{ConnectionInfo, Event, Reason, Reporter, Sink};
 use proxy_core::ztunnel::{WorkloadInfo, Ztunnel, ZtunnelConfig};
+use sim::exec::TaskOrder;
 use sim::fabric::{NamespaceSpec, NodeSpec};
 use sim::node::{Capture, PROXY_MARK, Sim, SimConfig, SimHost};
 use sim::wire::{NamespaceId, NodeId};
@@ -62,7 +63,7 @@ impl Events {
 pub(crate) struct Node {
     id: NodeId,
     pub(crate) ztunnel: Ztunnel<SimHost, Authority>,
-    process: SimHost,
+    pub(crate) process: SimHost,
     pusher: Pusher,
 }
 
@@ -90,7 +91,21 @@ pub(crate) struct Mesh {
 
 impl Mesh {
     pub(crate) fn new() -> Self {
-        let sim = Sim::new(SimConfig::default());
+        Mesh::with(ZtunnelConfig::default())
+    }
+
+    /// Tasks that are ready at once run in an order drawn from `seed`.
+    pub(crate) fn shuffled(seed: u64) -> Self {
+        let order = SimConfig { seed, task_order: TaskOrder::Seeded, ..SimConfig::default() };
+        Mesh::on(Sim::new(order), ZtunnelConfig::default())
+    }
+
+    /// Proxies that behave as `config` says, but for the node's name.
+    pub(crate) fn with(config: ZtunnelConfig) -> Self {
+        Mesh::on(Sim::new(SimConfig::default()), config)
+    }
+
+    fn on(sim: Sim, config: ZtunnelConfig) -> Self {
         let events = Arc::new(Events::default());
         let authority = Authority::new();
         let nodes = ["n1", "n2"].map(|name| {
@@ -102,7 +117,7 @@ impl Mesh {
             });
             let process = sim.process(sim.node_namespace(id), "ztunnel");
             let (pusher, pushes) = config::channel();
-            let config = ZtunnelConfig { node: name.into(), ..ZtunnelConfig::default() };
+            let config = ZtunnelConfig { node: name.into(), ..config.clone() };
             let ztunnel = Ztunnel::start(process.clone(), config, pushes, authority.clone(), events.clone());
             pusher.nothing();
             Node { id, ztunnel, process, pusher }

@@ -1,8 +1,16 @@
 //! Which way bytes go, and that they arrive.
 
-use proxy_core::telemetry::{ConnectionSecurity, Event, Hop, Reason, Reporter};
+use std::sync::Arc;
 
-use crate::app::{ask, count, echo};
+use proxy_core::host::WallTime;
+use proxy_core::state::{
+    ApplicationProtocol, ApplicationTunnel, GatewayAddress, GatewayDestination, NamespacedHostname, NetworkAddress,
+    Resource, Service, ServicePort, Workload,
+};
+use proxy_core::telemetry::access_log::{Format, Level, Lines};
+use proxy_core::telemetry::{AccessLog, ConnectionSecurity, Event, Hop, Metrics, Reason, Reporter, Sink};
+
+use crate::app::{ask, collect, count, deaf, echo, hold};
 use crate::mesh::Mesh;
 
 #[test]
@@ -139,4 +147,106 @@ fn equal_runs_have_equal_digests() {
         mesh.sim.digest()
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn an_unread_connection_does_not_stall_its_neighbours_on_the_tunnel() {
+    let mesh = Mesh::new();
+    let (client, server) = (mesh.pod(0, "client", "10.0.0.1", true), mesh.pod(1, "server", "10.0.1.1", true));
+    deaf(&server.host, 9000);
+    echo(&server.host, 8080);
+    let unread = hold(&client.host, server.at(9000), &vec![0; 8 << 20]);
+    mesh.run_ms(5000);
+    let asked = ask(&client.host, server.at(8080), b"hello");
+    mesh.run_ms(500);
+    assert_eq!((asked.seen().text(), asked.seen().end), ("hello", Some(Ok(()))));
+    assert_eq!(unread.seen().end, None);
+    assert_eq!(mesh.nodes[0].ztunnel.tunnels()[0].1.connections, 1);
+}
+
+#[test]
+fn a_service_with_a_waypoint_is_reached_through_it_with_the_proxy_header_it_expects() {
+    let mesh = Mesh::new();
+    let (client, waypoint) = (mesh.pod(0, "client", "10.0.0.1", true), mesh.pod(1, "waypoint", "10.0.1.1", true));
+    let collected = collect(&waypoint.host, 15088);
+    let waypoint_service = NamespacedHostname::new("default", "waypoint.default.svc.cluster.local");
+    let vip = |address: &str| NetworkAddress { network: "".into(), address: address.parse().unwrap() };
+    mesh.push(vec![
+        Resource::Workload(Arc::new(Workload {
+            services: [(waypoint_service.clone(), Vec::new())].into(),
+            application_tunnel: Some(ApplicationTunnel { protocol: ApplicationProtocol::Proxy, port: Some(15088) }),
+            ..(*waypoint.workload).clone()
+        })),
+        Resource::Service(Arc::new(Service {
+            name: "waypoint".into(),
+            key: waypoint_service.clone(),
+            vips: vec![vip("10.96.0.1")],
+            ports: vec![ServicePort { service_port: 15008, target_port: 15008 }],
+            ..Service::default()
+        })),
+        Resource::Service(Arc::new(Service {
+            name: "shop".into(),
+            key: NamespacedHostname::new("default", "shop.default.svc.cluster.local"),
+            vips: vec![vip("10.96.0.2")],
+            ports: vec![ServicePort { service_port: 80, target_port: 8080 }],
+            waypoint: Some(GatewayAddress {
+                destination: GatewayDestination::Hostname(waypoint_service),
+                hbone_mtls_port: 15008,
+            }),
+            ..Service::default()
+        })),
+    ]);
+    ask(&client.host, "10.96.0.2:80".parse().unwrap(), b"hello");
+    mesh.run_ms(500);
+    let got = collected.lock().pop().expect("the waypoint was reached");
+    let header = got.strip_suffix(b"hello").unwrap();
+    assert_eq!(header[..14], *b"\r\n\r\n\0\r\nQUIT\n\x21\x11");
+    assert_eq!((&header[16..20], &header[20..24]), (&[10, 0, 0, 1][..], &[10, 96, 0, 2][..]));
+    assert_eq!(header[26..28], [0, 80]);
+    assert!(header.ends_with(client.workload.identity().to_string().as_bytes()));
+    let outbound = mesh.events.closed(Reporter::Source).pop().unwrap().0;
+    assert_eq!((outbound.hop, outbound.authority.as_deref()), (Hop::Waypoint, Some("10.96.0.2:80")));
+    assert_eq!(outbound.destination_service_name.as_deref(), Some("shop"));
+    assert_eq!(outbound.destination_workload.as_ref().map(|workload| &*workload.name), Some("waypoint"));
+}
+
+#[test]
+fn the_log_and_the_metrics_of_both_sides_mirror_each_other() {
+    let mesh = Mesh::new();
+    let (client, server) = (mesh.pod(0, "client", "10.0.0.1", true), mesh.pod(1, "server", "10.0.1.1", true));
+    count(&server.host, 8080);
+    ask(&client.host, server.at(8080), b"hello");
+    // The tunnel closes with its client.
+    mesh.run_ms(500);
+    mesh.nodes[0].ztunnel.remove_workload("client");
+    mesh.run_ms(500);
+    let (lines, metrics) = (Lines::default(), Metrics::new("test"));
+    let log = AccessLog::new(Format::Plain, Level::Info, || WallTime::from_unix_secs(0), lines.clone());
+    for event in mesh.events.all() {
+        log.record(event.clone());
+        metrics.record(event);
+    }
+    let lines = lines.take();
+    assert_eq!(lines.len(), 2);
+    let line =
+        |direction: &str| lines.iter().find(|line| line.contains(&format!("direction=\"{direction}\""))).unwrap();
+    assert!(line("outbound").contains("bytes_sent=5 bytes_recv=7") && line("outbound").contains("\tinfo\t"));
+    assert!(line("inbound").contains("bytes_sent=7 bytes_recv=5"));
+    for line in &lines {
+        assert!(line.contains("src.identity=\"spiffe://cluster.local/ns/default/sa/client\""));
+        assert!(line.contains("dst.identity=\"spiffe://cluster.local/ns/default/sa/server\""));
+        assert!(line.contains("dst.addr=10.0.1.1:15008 dst.hbone_addr=10.0.1.1:8080"));
+    }
+    let exposition = metrics.exposition();
+    for reporter in ["source", "destination"] {
+        let value = |family: &str| {
+            let start = format!("istio_tcp_{family}{{reporter=\"{reporter}\"");
+            exposition.lines().find(|line| line.starts_with(&start)).and_then(|line| line.rsplit(' ').next())
+        };
+        assert_eq!(value("connections_opened_total"), Some("1"));
+        assert_eq!(value("connections_closed_total"), Some("1"));
+        assert_eq!(value("connections_failed_total"), None);
+        assert_eq!((value("received_bytes_total"), value("sent_bytes_total")), (Some("5"), Some("7")));
+        assert_eq!(value("sockets_open"), Some("0"), "{reporter}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Who is let in, and what happens when that changes.
 
+use std::time::Duration;
+
 use proxy_core::policy::Scope;
 use proxy_core::state::ResourceName;
 use proxy_core::telemetry::{Event, Reason, Reporter};
@@ -118,4 +120,39 @@ fn a_policy_that_never_comes_refuses_in_the_end() {
     mesh.run_ms(6000);
     assert!(asked.seen().received.is_empty() && asked.seen().end.is_some());
     assert_eq!(mesh.events.reasons(Reporter::Destination), [Reason::PolicyUnknown]);
+}
+
+#[test]
+fn no_connection_slips_through_while_a_deny_arrives() {
+    for seed in 0..40 {
+        let mesh = Mesh::shuffled(seed);
+        let (client, server) = (mesh.pod(0, "client", "10.0.0.1", true), mesh.pod(1, "server", "10.0.1.1", true));
+        echo(&server.host, 8080);
+        let by_selector = seed % 2 == 0;
+        let scope = if by_selector { Scope::WorkloadSelector } else { Scope::Namespace };
+        if by_selector {
+            mesh.push(vec![deny("no-client", scope, CLIENT)]);
+        }
+        // The first opens the tunnel; the others come at every stage of being admitted.
+        let mut held = vec![hold(&client.host, server.at(8080), b"hello")];
+        mesh.run_ms(100);
+        for index in 0..60 {
+            if index == 30 && by_selector {
+                mesh.attach(&server, &[key("no-client")]);
+            } else if index == 30 {
+                mesh.push(vec![deny("no-client", scope, CLIENT)]);
+            }
+            held.push(hold(&client.host, server.at(8080), b"hello"));
+            mesh.run(Duration::from_micros(17 + seed));
+        }
+        mesh.run_ms(200);
+        let open = held.iter().filter(|client| client.seen().end.is_none()).count();
+        assert_eq!(open, 0, "seed {seed}");
+        let live: usize =
+            mesh.nodes.iter().flat_map(|node| node.ztunnel.connections()).map(|(_, live)| live.len()).sum();
+        assert_eq!(live, 0, "seed {seed}");
+        let opened = mesh.events.all().iter().filter(|event| matches!(event, Event::Opened { .. })).count();
+        let closed = mesh.events.closed(Reporter::Source).len() + mesh.events.closed(Reporter::Destination).len();
+        assert_eq!(opened, closed, "seed {seed}");
+    }
 }

@@ -8,30 +8,32 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::hbone::HboneError;
+use crate::hbone::client::ClientConnection;
 use crate::telemetry::Reason;
 
 /// A connection being made, and who waits for it.
 #[derive(Default)]
 pub(super) struct Attempt {
-    outcome: Mutex<Option<Result<(), HboneError>>>,
+    outcome: Mutex<Option<Result<Arc<ClientConnection>, HboneError>>>,
     ended: Notify,
 }
 
 impl Attempt {
     /// The first outcome stands.
-    pub(super) fn end(&self, outcome: Result<(), HboneError>) {
+    pub(super) fn end(&self, outcome: Result<Arc<ClientConnection>, HboneError>) {
         self.outcome.lock().get_or_insert(outcome);
         self.ended.notify_waiters();
     }
 
-    pub(super) async fn wait(&self) -> Result<(), HboneError> {
+    pub(super) async fn wait(&self) -> Result<Arc<ClientConnection>, HboneError> {
         // Created before the look: an end in between is not missed.
         let ended = self.ended.notified();
         if let Some(outcome) = self.outcome.lock().clone() {
             return outcome;
         }
         ended.await;
-        self.outcome.lock().clone().unwrap_or(Ok(()))
+        // Ended means that there is an outcome.
+        self.outcome.lock().clone().unwrap_or(Err(HboneError::Draining))
     }
 }
 

@@ -21,8 +21,9 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::config::ClusterConfig;
-use super::diagnostic::{Diagnostic, Problem, Source};
-use super::object::{Kind, Meta, ObjectReference};
+use super::diagnostic::{Diagnostic, Problem, Source, in_order_of_writing};
+use super::enrollment::INJECT_LABEL;
+use super::object::{Kind, Labels, Meta, ObjectReference};
 use super::pod::{Pod, PodPhase, PodTimes};
 use super::store::{Namespace, Node, Object, ServiceAccount};
 use super::yaml::{self, Document};
@@ -78,8 +79,9 @@ pub(super) fn read(
         errors.extend(wrong);
         contents.notices.extend(notices);
     }
+    contents.notices = in_order_of_writing(contents.notices);
     contents.notices.extend(others.notices());
-    if errors.is_empty() { Ok(contents) } else { Err(errors) }
+    if errors.is_empty() { Ok(contents) } else { Err(in_order_of_writing(errors)) }
 }
 
 /// The names of the objects the documents hold, in order of writing; only kind and metadata are looked at.
@@ -111,7 +113,7 @@ pub(super) fn read_names(
         }
         errors.extend(report.finish().0);
     }
-    if errors.is_empty() { Ok(names) } else { Err(errors) }
+    if errors.is_empty() { Ok(names) } else { Err(in_order_of_writing(errors)) }
 }
 
 /// An object of Istio's.
@@ -219,6 +221,7 @@ fn read_object(place: Place<'_>, kind: Kind, namespace: &Arc<str>, config: &Clus
             Object::PeerAuthentication(policies::peer_authentication(place, meta, written.spec, root)?)
         }
     };
+    notice_sidecars(place, pod_place, &object);
     let metadata = place.field("metadata");
     let namespace_written = metadata.field("namespace");
     let makes_pods = matches!(object, Object::Pod(_) | Object::Controller(_));
@@ -233,6 +236,33 @@ fn read_object(place: Place<'_>, kind: Kind, namespace: &Arc<str>, config: &Clus
         address_source: cluster_ip.source(),
         target_sources,
     })
+}
+
+/// Sidecar injection is asked for: not simulated, but it keeps pods out of the ambient mesh.
+fn notice_sidecars(place: Place<'_>, pod_place: Place<'_>, object: &Object) {
+    let labels = match object {
+        Object::Namespace(_) => place,
+        _ => pod_place,
+    }
+    .field("metadata")
+    .field("labels");
+    let (label, who) = match object {
+        Object::Namespace(namespace) if namespace.meta.label("istio-injection") == Some("enabled") => {
+            ("istio-injection", "pods of this namespace")
+        }
+        Object::Namespace(namespace) if namespace.meta.label("istio.io/rev").is_some() => {
+            ("istio.io/rev", "pods of this namespace")
+        }
+        Object::Controller(made) if asks_for_sidecar(&made.template.labels) => (INJECT_LABEL, "these pods"),
+        Object::Pod(pod) if asks_for_sidecar(&pod.meta.labels) => (INJECT_LABEL, "this pod"),
+        _ => return,
+    };
+    let problem = Problem::new(format!("sidecar injection is not simulated: {who} will have no proxy at all"));
+    labels.key(label).notice(problem.hint("remove the label, and use `istio.io/dataplane-mode: ambient`"));
+}
+
+fn asks_for_sidecar(labels: &Labels) -> bool {
+    labels.get(INJECT_LABEL).is_some_and(|value| &**value == "true")
 }
 
 /// The meta of an object.

@@ -34,6 +34,10 @@ const PLAIN_KEYS: [&str; 12] = [
     "connection.sni",
 ];
 
+/// Condition keys a ztunnel looks at.
+const LAYER4_KEYS: [&str; 5] =
+    ["source.ip", "source.namespace", "source.principal", "destination.ip", "destination.port"];
+
 /// Condition keys with a bracketed part.
 const BRACKETED_KEYS: [&str; 3] = ["request.headers", "request.auth.claims", "experimental.envoy.filters."];
 
@@ -72,6 +76,11 @@ pub(super) fn authorization_policy(
     for (index, rule) in policy.spec.rules.iter().enumerate() {
         check_rule(here.field("rules").item(index), rule);
     }
+    if !policy.has_target_references() {
+        for (index, rule) in policy.spec.rules.iter().enumerate() {
+            notice_layer7(here.field("rules").item(index), rule, policy.spec.action);
+        }
+    }
     if !policy.has_target_references() && matches!(policy.spec.action, PolicyAction::Custom | PolicyAction::Audit) {
         let action = if policy.spec.action == PolicyAction::Custom { "CUSTOM" } else { "AUDIT" };
         here.field("action").notice(Problem::new(format!("action {action} has no effect at a ztunnel")));
@@ -107,6 +116,37 @@ fn check_targets(here: Place<'_>, spec: &AuthorizationPolicySpec) {
             place.field("namespace").error(problem.hint("remove it; targets are in the policy's own namespace"));
         }
     }
+}
+
+/// What a ztunnel makes of a rule that needs more than it sees.
+fn notice_layer7(place: Place<'_>, rule: &PolicyRule, action: PolicyAction) {
+    let sources = rule.from.iter().flat_map(|from| lists_of_source(&from.source));
+    let operations = rule.to.iter().flat_map(|to| lists_of_operation(&to.operation));
+    let mut fields: Vec<&str> = sources
+        .chain(operations)
+        .filter(|(field, list)| !list.is_empty() && is_layer7(field))
+        .map(|(field, _)| field)
+        .collect();
+    fields.extend(rule.when.iter().map(|condition| condition.key.as_str()).filter(|key| !LAYER4_KEYS.contains(key)));
+    fields.sort_unstable();
+    fields.dedup();
+    let fields = fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ");
+    let effect = match action {
+        _ if fields.is_empty() => return,
+        PolicyAction::Allow => "drops this rule, which then allows nothing",
+        PolicyAction::Deny => "looks only at the rest, which denies more; an entry with nothing left matches nothing",
+        PolicyAction::Audit | PolicyAction::Custom => return,
+    };
+    place.notice(
+        Problem::new(format!("a ztunnel does not see {fields}: it {effect}"))
+            .hint("name a waypoint's service under `targetRefs` to have it enforced at layer 7"),
+    );
+}
+
+fn is_layer7(field: &str) -> bool {
+    const FIELDS: [&str; 5] = ["hosts", "methods", "paths", "remoteIpBlocks", "requestPrincipals"];
+    let plain = field.strip_prefix("not").unwrap_or(field);
+    FIELDS.iter().any(|known| known.eq_ignore_ascii_case(plain))
 }
 
 fn selector_labels(place: Place<'_>, written: &WorkloadSelector) -> Labels {

@@ -47,7 +47,7 @@ impl Cluster {
                 Strategy::Recreate if old.iter().any(|revision| revision.pods > 0) => 0,
                 Strategy::Recreate => replicas,
                 Strategy::RollingUpdate { max_surge, .. } => {
-                    replicas.min((replicas + max_surge.of_rounded_up(replicas)).saturating_sub(old_wanted))
+                    replicas.min(replicas.saturating_add(max_surge.of_rounded_up(replicas)).saturating_sub(old_wanted))
                 }
             };
             self.create_revision(deployment, first, at);
@@ -69,10 +69,10 @@ impl Cluster {
                     0 if surge == 0 => 1,
                     unavailable => unavailable.min(replicas),
                 };
-                let room = (replicas + surge).saturating_sub(old_wanted + new.wanted);
+                let room = replicas.saturating_add(surge).saturating_sub(old_wanted + new.wanted);
                 let wanted = if new.wanted > replicas { replicas } else { replicas.min(new.wanted + room) };
                 let grown = self.set_replicas(&new.controller, wanted, at);
-                grown | self.shrink_old(&new, &mut old, replicas - unavailable, at)
+                grown | self.shrink_old(&new, &mut old, replicas.saturating_sub(unavailable), at)
             }
         };
         changed | self.forget_history(&old)
@@ -109,7 +109,7 @@ impl Cluster {
             .controllers
             .values()
             .filter(|set| set.meta.owner.as_ref().is_some_and(|owner| owner.uid == deployment.meta.uid))
-            .map(|set| self.revision(set))
+            .map(|set| self.tally(set))
             .collect();
         old.sort_by_key(|revision| revision.controller.meta.order);
         let current =
@@ -118,7 +118,7 @@ impl Cluster {
         (new, old)
     }
 
-    fn revision(&self, set: &Arc<Controller>) -> Revision {
+    fn tally(&self, set: &Arc<Controller>) -> Revision {
         let mut revision =
             Revision { controller: set.clone(), wanted: set.replicas().unwrap_or_default(), available: 0, pods: 0 };
         let from = ObjectName { namespace: set.meta.key.namespace.clone(), name: prefix(&set.meta.key.name).into() };

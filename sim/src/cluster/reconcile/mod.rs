@@ -74,6 +74,7 @@ impl Cluster {
             .collect();
         for name in done {
             self.namespaces.remove_mut(&name);
+            self.revision += 1;
         }
     }
 
@@ -112,3 +113,6 @@ fn pod_meta(controller: &Controller, name: &str, extra: impl IntoIterator<Item =
     meta.source = Source::clone(&controller.meta.source);
     meta
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,8 @@ fn position(marker: Marker) -> Position {
     Position { line: count(marker.line()), column: count(marker.col()).saturating_add(1) }
 }
 
+const TEMPLATE: &str = "this looks like a template: render it first";
+
 /// What ends the reading of a file.
 enum Fault {
     Scan(ScanError),
@@ -233,12 +235,13 @@ impl Composer {
     }
 
     fn place(&self, fault: Fault, text: &str) -> Diagnostic {
+        let line = |at: Position| text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
         let (at, problem) = match fault {
+            Fault::At(at, problem) if line(at).contains("{{") => (at, problem.hint(TEMPLATE)),
             Fault::At(at, problem) => (at, problem),
             Fault::Scan(error) => {
                 let at = position(*error.marker());
-                let line = text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
-                (at, explain(error.info(), line))
+                (at, explain(error.info(), line(at)))
             }
         };
         problem.at(&Source::new(&self.file, at.line, at.column))
@@ -331,6 +334,9 @@ fn unknown_tag(tag: &Tag) -> Problem {
 
 /// The scanner's message, and the usual remedy for the usual mistakes.
 fn explain(info: &str, line: &str) -> Problem {
+    if info.contains("recursion limit") {
+        return Problem::new(format!("nested more than {DEPTH_MAX} levels deep"));
+    }
     let problem = Problem::new(format!("not YAML: {info}"));
     let indentation = &line[..line.len() - line.trim_start().len()];
     if indentation.contains('\t') {
@@ -344,7 +350,7 @@ fn explain(info: &str, line: &str) -> Problem {
     } else if line.trim_start().starts_with(['%', '@', '`']) {
         problem.hint("quote text that begins with `%`, `@` or a backquote")
     } else if line.contains("{{") {
-        problem.hint("this looks like a template: render it first")
+        problem.hint(TEMPLATE)
     } else {
         problem.hint("check the indentation and quotes of this line and the one before")
     }

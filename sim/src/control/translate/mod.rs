@@ -5,6 +5,8 @@ mod external;
 mod labels;
 mod peer_authentication;
 mod service;
+#[cfg(test)]
+mod tests;
 mod virtual_service;
 mod workload;
 

@@ -213,7 +213,9 @@ fn bare_slice_endpoints_are_host_network_workloads_joined_by_port_name() {
 }
 
 fn entry(name: &str, spec: &str) -> String {
-    format!("---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}}}\nspec:\n  {spec}\n")
+    format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}}}\nspec:\n  {spec}\n"
+    )
 }
 
 #[test]
@@ -238,10 +240,16 @@ fn service_entries_become_services_and_workloads() {
 
 #[test]
 fn resolution_none_passes_through_and_dns_resolves_each_host() {
-    let none = entry("any", "hosts: [x.example]\n  addresses: [192.0.2.0/24]\n  ports: [{number: 80, name: http, protocol: HTTP}]");
+    let none = entry(
+        "any",
+        "hosts: [x.example]\n  addresses: [192.0.2.0/24]\n  ports: [{number: 80, name: http, protocol: HTTP}]",
+    );
     let balancing = service(&resources(&none), "x.example").load_balancing.expect("some");
     assert_eq!((balancing.mode, balancing.health_policy), (LoadBalancingMode::Passthrough, HealthPolicy::AllowAll));
-    let dns = entry("dns", "hosts: [x.example, y.example]\n  resolution: DNS\n  ports: [{number: 80, name: http, protocol: HTTP}]");
+    let dns = entry(
+        "dns",
+        "hosts: [x.example, y.example]\n  resolution: DNS\n  ports: [{number: 80, name: http, protocol: HTTP}]",
+    );
     let resources = resources(&dns);
     let x = resources.workload("Kubernetes/networking.istio.io/ServiceEntry/default/dns/x.example").expect("implicit");
     assert_eq!((x.hostname.as_deref(), x.addresses.len()), (Some("x.example"), 0));
@@ -253,9 +261,18 @@ fn resolution_none_passes_through_and_dns_resolves_each_host() {
 fn among_equal_hosts_the_service_wins_then_the_oldest_entry() {
     let manifests = format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: web}}\nspec: {{selector: {{a: b}}, ports: [{{port: 80}}]}}\n{}{}{}",
-        entry("copy", "hosts: [web.default.svc.cluster.local]\n  resolution: STATIC\n  ports: [{number: 80, name: http, protocol: HTTP}]\n  endpoints: [{address: 203.0.113.1}]"),
-        entry("old", "hosts: [x.example]\n  resolution: STATIC\n  ports: [{number: 80, name: http, protocol: HTTP}]\n  endpoints: [{address: 203.0.113.2}]"),
-        entry("new", "hosts: [x.example]\n  resolution: STATIC\n  ports: [{number: 80, name: http, protocol: HTTP}]\n  endpoints: [{address: 203.0.113.3}]"),
+        entry(
+            "copy",
+            "hosts: [web.default.svc.cluster.local]\n  resolution: STATIC\n  ports: [{number: 80, name: http, protocol: HTTP}]\n  endpoints: [{address: 203.0.113.1}]"
+        ),
+        entry(
+            "old",
+            "hosts: [x.example]\n  resolution: STATIC\n  ports: [{number: 80, name: http, protocol: HTTP}]\n  endpoints: [{address: 203.0.113.2}]"
+        ),
+        entry(
+            "new",
+            "hosts: [x.example]\n  resolution: STATIC\n  ports: [{number: 80, name: http, protocol: HTTP}]\n  endpoints: [{address: 203.0.113.3}]"
+        ),
     );
     let resources = resources(&manifests);
     assert_eq!(resources.services().filter(|service| &*service.key.hostname == "x.example").count(), 1);
@@ -268,7 +285,10 @@ fn among_equal_hosts_the_service_wins_then_the_oldest_entry() {
 fn entries_select_pods_and_workload_entries() {
     let manifests = format!(
         "{}---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {{name: vm}}\nspec: {{address: 203.0.113.7, labels: {{app: a}}, serviceAccount: vm, ports: {{http: 8888}}}}\n{}",
-        entry("pick", "hosts: [x.example]\n  resolution: STATIC\n  ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8000}]\n  workloadSelector: {labels: {app: a}}"),
+        entry(
+            "pick",
+            "hosts: [x.example]\n  resolution: STATIC\n  ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8000}]\n  workloadSelector: {labels: {app: a}}"
+        ),
         pod("web", "app: a", ""),
     );
     let resources = resources(&manifests);
@@ -300,7 +320,10 @@ fn workloads_name_selector_policies_and_only_those() {
         workload(&resources, "web").authorization_policies.iter().map(ToString::to_string).collect();
     assert_eq!(keys, ["default/own", "istio-system/istio_converted_static_strict", "istio-system/root"]);
     let sent: Vec<String> = resources.authorizations().map(|policy| policy.key.to_string()).collect();
-    assert_eq!(sent, ["default/own", "default/wide", "istio-system/istio_converted_static_strict", "istio-system/root"]);
+    assert_eq!(
+        sent,
+        ["default/own", "default/wide", "istio-system/istio_converted_static_strict", "istio-system/root"]
+    );
 }
 
 #[test]

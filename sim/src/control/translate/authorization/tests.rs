@@ -1,21 +1,13 @@
-use proxy_core::host::Instant;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::istio::AuthorizationPolicySpec;
-use crate::cluster::{Meta, ObjectName};
+use crate::cluster::{Cluster, ObjectName};
 
 fn policy(namespace: &str, spec: Value) -> AuthorizationPolicy {
-    let meta = Meta {
-        key: ObjectName::new(namespace, "policy"),
-        uid: "1".into(),
-        labels: Labels::new(),
-        annotations: Labels::new(),
-        created: Instant::START,
-        order: 0,
-        source: crate::cluster::Source::builtin(),
-        owner: None,
-    };
+    let cluster = Cluster::new(ClusterConfig::default());
+    let mut meta = cluster.namespace("default").expect("always there").meta.clone();
+    meta.key = ObjectName::new(namespace, "policy");
     AuthorizationPolicy { meta, spec: serde_json::from_value::<AuthorizationPolicySpec>(spec).expect("a spec") }
 }
 

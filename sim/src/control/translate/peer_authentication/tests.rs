@@ -2,7 +2,7 @@ use proxy_core::host::Instant;
 use proxy_core::policy::{Connection, Verdict, authorize};
 
 use super::*;
-use crate::cluster::{Meta, ObjectName, Source};
+use crate::cluster::{Cluster, ClusterConfig, ObjectName};
 use MutualTlsMode::{Disable, Permissive, Strict, Unset};
 
 const ROOT: &str = "istio-system";
@@ -16,16 +16,9 @@ impl AsRef<PeerAuthentication> for Owned {
 }
 
 fn peer(namespace: &str, name: &str, mode: MutualTlsMode, ports: &[(u16, MutualTlsMode)], order: u64) -> Owned {
-    let meta = Meta {
-        key: ObjectName::new(namespace, name),
-        uid: name.into(),
-        labels: Labels::new(),
-        annotations: Labels::new(),
-        created: Instant::START,
-        order,
-        source: Source::builtin(),
-        owner: None,
-    };
+    let cluster = Cluster::new(ClusterConfig::default());
+    let mut meta = cluster.namespace("default").expect("always there").meta.clone();
+    (meta.key, meta.created, meta.order) = (ObjectName::new(namespace, name), Instant::START, order);
     let selector = name.starts_with("select").then(app);
     Owned(PeerAuthentication { meta, selector, mode, port_modes: ports.iter().copied().collect() })
 }

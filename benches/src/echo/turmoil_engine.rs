@@ -1,0 +1,64 @@
+//! On turmoil.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use turmoil::net::{TcpListener, TcpStream};
+
+use super::{MESSAGE, Outcome, PERIOD, PORT, WARM_UP};
+
+const TICK: Duration = Duration::from_millis(1);
+
+/// Runs the workload: a message takes one tick each way.
+///
+/// # Panics
+/// If a host fails.
+pub(super) fn run(hosts: usize, span: Duration) -> Outcome {
+    let mut sim = turmoil::Builder::new()
+        .rng_seed(1)
+        .tick_duration(TICK)
+        .min_message_latency(TICK)
+        .max_message_latency(TICK)
+        .simulation_duration(WARM_UP + span + Duration::from_secs(1))
+        .build();
+    let echoes = Rc::new(Cell::new(0));
+    for pair in 0..hosts / 2 {
+        let server = format!("server-{pair}");
+        sim.host(server.as_str(), || async {
+            let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
+            let (mut stream, _) = listener.accept().await?;
+            let mut message = [0; MESSAGE];
+            loop {
+                stream.read_exact(&mut message).await?;
+                stream.write_all(&message).await?;
+            }
+        });
+        let echoes = Rc::clone(&echoes);
+        sim.host(format!("client-{pair}"), move || {
+            let (server, echoes) = (server.clone(), Rc::clone(&echoes));
+            async move {
+                let mut stream = TcpStream::connect((server.as_str(), PORT)).await?;
+                let mut message = [7; MESSAGE];
+                let mut next = tokio::time::Instant::now();
+                loop {
+                    stream.write_all(&message).await?;
+                    stream.read_exact(&mut message).await?;
+                    echoes.set(echoes.get() + 1);
+                    next += PERIOD;
+                    tokio::time::sleep_until(next).await;
+                }
+            }
+        });
+    }
+    while sim.elapsed() < WARM_UP {
+        sim.step().expect("connections open");
+    }
+    let before = echoes.get();
+    let wall = std::time::Instant::now();
+    while sim.elapsed() < WARM_UP + span {
+        sim.step().expect("the run goes on");
+    }
+    Outcome { wall: wall.elapsed(), echoes: echoes.get() - before }
+}

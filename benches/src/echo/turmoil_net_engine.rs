@@ -1,0 +1,56 @@
+//! On turmoil-net, under its own fixture.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use turmoil_net::fixture::ClientServer;
+use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
+
+use super::{MESSAGE, Outcome, PERIOD, PORT, WARM_UP};
+
+/// Runs the workload. A host more keeps the time: the fixture ends with its client.
+///
+/// # Panics
+/// If a host fails.
+pub(super) fn run(hosts: usize, span: Duration) -> Outcome {
+    let echoes = Rc::new(Cell::new(0));
+    let mut fixture = ClientServer::new();
+    for pair in 0..hosts / 2 {
+        let server = format!("server-{pair}");
+        fixture = fixture.server(server.as_str(), serve());
+        fixture = fixture.server(format!("client-{pair}").as_str(), drive(server, Rc::clone(&echoes)));
+    }
+    fixture.run("timekeeper", async move {
+        tokio::time::sleep(WARM_UP).await;
+        let before = echoes.get();
+        let wall = std::time::Instant::now();
+        tokio::time::sleep(span).await;
+        Outcome { wall: wall.elapsed(), echoes: echoes.get() - before }
+    })
+}
+
+async fn serve() {
+    let listener = TcpListener::bind(("0.0.0.0", PORT)).await.expect("the port is free");
+    let (mut stream, _) = listener.accept().await.expect("a client comes");
+    let mut message = [0; MESSAGE];
+    while stream.read_exact(&mut message).await.is_ok() {
+        if stream.write_all(&message).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn drive(server: String, echoes: Rc<Cell<u64>>) {
+    let mut stream = TcpStream::connect((server.as_str(), PORT)).await.expect("the server listens");
+    let mut message = [7; MESSAGE];
+    let mut next = tokio::time::Instant::now();
+    loop {
+        stream.write_all(&message).await.expect("the server lives");
+        stream.read_exact(&mut message).await.expect("the server answers");
+        echoes.set(echoes.get() + 1);
+        next += PERIOD;
+        tokio::time::sleep_until(next).await;
+    }
+}

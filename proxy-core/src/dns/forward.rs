@@ -1,0 +1,103 @@
+//! Asks the upstream resolvers. The answer is passed on as it came, but for its id and the authoritative bit.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::message::{HEADER_LENGTH, Query};
+use crate::host::{Datagram, Dial, Host, timer};
+
+/// How the client asked, and so how the upstream is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carrier {
+    Udp,
+    Tcp,
+}
+
+/// Asks each of `upstream` in turn, `limit` each, until one answers. `message` is the client's; `id` is ours for it.
+/// A datagram is at most `payload` long, which is what the client said it takes.
+pub(super) async fn forward<H: Host>(
+    host: &H,
+    upstream: &[SocketAddr],
+    limit: Duration,
+    message: &[u8],
+    id: u16,
+    carrier: Carrier,
+    payload: usize,
+) -> Option<Vec<u8>> {
+    let client_id = message.get(..2)?;
+    let mut asked = message.to_vec();
+    asked.get_mut(..2)?.copy_from_slice(&id.to_be_bytes());
+    for server in upstream {
+        let ask = async {
+            match carrier {
+                Carrier::Udp => ask_udp(host, *server, &asked, payload).await,
+                Carrier::Tcp => ask_tcp(host, *server, &asked).await,
+            }
+        };
+        if let Ok(Ok(mut answer)) = timer::timeout(host, limit, ask).await {
+            answer[..2].copy_from_slice(client_id);
+            // We own none of it.
+            answer[2] &= !0x04;
+            return Some(answer);
+        }
+    }
+    None
+}
+
+async fn ask_udp<H: Host>(host: &H, server: SocketAddr, asked: &[u8], payload: usize) -> io::Result<Vec<u8>> {
+    let any = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = host.bind_udp(SocketAddr::new(any, 0))?;
+    socket.send_to(asked, server).await?;
+    let mut buffer = vec![0; payload];
+    loop {
+        let (length, from) = socket.recv_from(&mut buffer).await?;
+        // Whoever guesses the port must still guess the rest.
+        if from == server && buffer.get(..length).is_some_and(|answer| is_answer(asked, answer)) {
+            buffer.truncate(length);
+            return Ok(buffer);
+        }
+    }
+}
+
+async fn ask_tcp<H: Host>(host: &H, server: SocketAddr, asked: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = host.dial(Dial::to(server)).await?;
+    write_message(&mut stream, asked).await?;
+    let answer = read_message(&mut stream).await?;
+    if is_answer(asked, &answer) { Ok(answer) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+/// It is a response, to this id and this question.
+fn is_answer(asked: &[u8], answer: &[u8]) -> bool {
+    let question = |message: &[u8]| {
+        // The same parser that judged the client's message; it refuses responses, so the bit is cleared for it.
+        let mut message = message.to_vec();
+        message[2] &= 0x7f;
+        let query = Query::parse(&message).ok()?;
+        Some((query.id, query.name.to_string().to_ascii_lowercase(), query.kind, query.class))
+    };
+    answer.len() >= HEADER_LENGTH && answer[2] & 0x80 != 0 && {
+        let ours = question(asked);
+        ours.is_some() && ours == question(answer)
+    }
+}
+
+/// Reads a message after its length.
+pub(super) async fn read_message(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let length = stream.read_u16().await?;
+    let mut message = vec![0; usize::from(length)];
+    stream.read_exact(&mut message).await?;
+    Ok(message)
+}
+
+/// Writes a message after its length, in one piece.
+pub(super) async fn write_message(stream: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> io::Result<()> {
+    let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidData)?;
+    let mut framed = Vec::with_capacity(2 + message.len());
+    framed.extend_from_slice(&length.to_be_bytes());
+    framed.extend_from_slice(message);
+    stream.write_all(&framed).await?;
+    stream.flush().await
+}

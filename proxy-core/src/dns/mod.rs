@@ -1,0 +1,14 @@
+//! The DNS proxy of a pod: answers what the mesh knows, forwards the rest.
+//!
+//! - [`message`]: the little of the DNS wire format a proxy needs.
+//! - [`answer`]: what a name means to a client, as a pure function over a snapshot.
+//! - [`DnsProxy`]: the listeners (UDP and TCP, 15053) in a pod's namespace.
+//! - `forward`: asks the upstream resolvers what is not ours.
+
+pub mod answer;
+mod forward;
+pub mod message;
+mod server;
+
+pub use answer::{Answer, Family, Names, answer};
+pub use server::{DNS_PORT, DnsConfig, DnsProxy};

@@ -1,0 +1,48 @@
+//! I6: right delivery.
+
+use super::reference::{Endpoint, endpoints};
+use super::{Checker, Finding, World};
+use crate::record::{AppEvent, Observation, ObservationKind};
+
+pub(super) struct RightDelivery;
+
+impl Checker for RightDelivery {
+    fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
+        let ObservationKind::App(AppEvent::Accepted { flow, connection: id, server, local, .. }) = &observation.kind
+        else {
+            return;
+        };
+        let at = observation.at;
+        let Some(connection) = world.flows.connection(*id) else { return };
+        if flow != id {
+            // A later request of the same connection: it must reach whom the first reached.
+            if let Some(first) = connection.server.as_ref().filter(|first| first.pod.uid != server.uid) {
+                findings.push(
+                    Finding::new("Requests of one connection reach different pods.".to_owned())
+                        .because(first.accepted, format!("the first of connection {id} reached {}", first.pod))
+                        .because(at, format!("flow {flow} of the same connection reached {server}")),
+                );
+            }
+            return;
+        }
+        let since = connection.dialled.as_nanos().saturating_sub(world.deltas.endpoint.as_nanos() as u64);
+        let states = world.truth.during(proxy_core::host::Instant::from_nanos(since));
+        let mut known = false;
+        for (_, cluster) in states {
+            let Some(valid) = endpoints(cluster, connection.to) else { continue };
+            known = true;
+            if valid.contains(&Endpoint { pod: server.uid.clone(), port: local.port() }) {
+                return;
+            }
+        }
+        let what = if known { "is no endpoint of it" } else { "nothing in the cluster has that address" };
+        findings.push(
+            Finding::new(format!("{server} answers what was meant for {}.", connection.intended))
+                .because(
+                    connection.dialled,
+                    format!("{} dialled {} ({})", connection.client, connection.to, connection.intended),
+                )
+                .because(at, format!("{server} took it at port {}; {what}", local.port())),
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! [`Flows`]: what is known of each connection between applications, from the applications' own words.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use proxy_core::host::Instant;
+
+use crate::record::{AppEvent, AppPod, Ending, FlowEnd, FlowId, Observation, ObservationKind, Tally};
+
+/// Connections not yet over at both ends, and requests not yet answered.
+#[derive(Default)]
+pub(super) struct Flows {
+    connections: BTreeMap<FlowId, Connection>,
+    pending: BTreeMap<FlowId, Pending>,
+}
+
+/// One connection, named by the first flow on it.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) client: Arc<AppPod>,
+    pub(super) to: SocketAddr,
+    pub(super) intended: Arc<str>,
+    pub(super) dialled: Instant,
+    /// The client's own end, once connected.
+    pub(super) local: Option<SocketAddr>,
+    pub(super) server: Option<Server>,
+    pub(super) client_end: Option<End>,
+    pub(super) server_end: Option<End>,
+}
+
+/// The accepting side.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) pod: Arc<AppPod>,
+    pub(super) accepted: Instant,
+    pub(super) local: SocketAddr,
+    pub(super) peer: SocketAddr,
+}
+
+/// How one side ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub(super) at: Instant,
+    pub(super) sent: Tally,
+    pub(super) received: Tally,
+    pub(super) ending: Ending,
+    pub(super) first_wrong_byte: Option<u64>,
+}
+
+/// Someone waits for an answer.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) since: Instant,
+    pub(super) client: Arc<AppPod>,
+    pub(super) intended: Arc<str>,
+}
+
+impl Flows {
+    pub(super) fn observe(&mut self, observation: &Observation) {
+        let ObservationKind::App(event) = &observation.kind else { return };
+        let at = observation.at;
+        match event {
+            AppEvent::Dialled { flow, client, to, intended } => {
+                self.pending.insert(*flow, Pending { since: at, client: client.clone(), intended: intended.clone() });
+                self.connections.insert(
+                    *flow,
+                    Connection {
+                        client: client.clone(),
+                        to: *to,
+                        intended: intended.clone(),
+                        dialled: at,
+                        local: None,
+                        server: None,
+                        client_end: None,
+                        server_end: None,
+                    },
+                );
+            }
+            AppEvent::Connected { flow, local, .. } => {
+                if let Some(connection) = self.connections.get_mut(flow) {
+                    connection.local = Some(*local);
+                }
+            }
+            AppEvent::Reused { flow, client, intended, .. } => {
+                self.pending.insert(*flow, Pending { since: at, client: client.clone(), intended: intended.clone() });
+            }
+            AppEvent::Accepted { connection, server, local, peer, .. } => {
+                if let Some(connection) = self.connections.get_mut(connection) {
+                    connection.server.get_or_insert_with(|| Server {
+                        pod: server.clone(),
+                        accepted: at,
+                        local: *local,
+                        peer: *peer,
+                    });
+                }
+            }
+            AppEvent::DialFailed { flow, .. } | AppEvent::Answered { flow, .. } | AppEvent::Unanswered { flow, .. } => {
+                self.pending.remove(flow);
+            }
+            AppEvent::Closed { connection, end, sent, received, ending, first_wrong_byte, .. } => {
+                self.pending.remove(connection);
+                if let Some(connection) = self.connections.get_mut(connection) {
+                    let over = End {
+                        at,
+                        sent: *sent,
+                        received: *received,
+                        ending: *ending,
+                        first_wrong_byte: *first_wrong_byte,
+                    };
+                    match end {
+                        FlowEnd::Client => connection.client_end = Some(over),
+                        FlowEnd::Server => connection.server_end = Some(over),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Drops what this observation has made history. Called after every checker has seen it.
+    pub(super) fn forget(&mut self, observation: &Observation) {
+        match &observation.kind {
+            ObservationKind::App(AppEvent::DialFailed { flow, .. }) => {
+                self.connections.remove(flow);
+            }
+            ObservationKind::App(AppEvent::Closed { connection, .. })
+                if self.connections.get(connection).is_some_and(Connection::is_over) =>
+            {
+                self.connections.remove(connection);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn connection(&self, flow: FlowId) -> Option<&Connection> {
+        self.connections.get(&flow)
+    }
+
+    /// Connections of which an end is still open.
+    pub(super) fn open(&self) -> impl Iterator<Item = (&FlowId, &Connection)> {
+        self.connections.iter().filter(|(_, connection)| !connection.is_over())
+    }
+
+    pub(super) fn pending(&self) -> impl Iterator<Item = (&FlowId, &Pending)> {
+        self.pending.iter()
+    }
+}
+
+impl Connection {
+    /// Whether both ends are over; an end that never came to be counts as over.
+    pub(super) fn is_over(&self) -> bool {
+        self.client_end.is_some() && (self.server_end.is_some() || self.server.is_none())
+    }
+}

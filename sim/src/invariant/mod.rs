@@ -1,0 +1,183 @@
+//! What every run is held to.
+//!
+//! One checker per invariant, all on by default. A checker sees observations ([`crate::record`]) and the truth: the cluster as
+//! its YAML says, which no proxy can see. What should have happened is decided by [`reference`], which shares no code with the
+//! proxies, with the translation to their configuration or with their policy evaluation.
+//!
+//! | id | checker |
+//! |---|---|
+//! | I1 | [`policy`] |
+//! | I3 | [`plaintext`] |
+//! | I5 | [`identity`] |
+//! | I6 | [`delivery`] |
+//! | I7 | [`streams`] |
+//! | I12 | [`liveness`] |
+//! | I13 | [`resources`] |
+//! | I15 | [`loops`] |
+
+mod delivery;
+mod finding;
+mod flows;
+mod identity;
+mod liveness;
+mod loops;
+mod plaintext;
+mod policy;
+mod reference;
+mod resources;
+mod streams;
+mod truth;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxy_core::host::Instant;
+
+use crate::cluster::Cluster;
+use crate::record::{Observation, Violation};
+
+pub use finding::{Finding, InvariantId};
+pub use truth::Truth;
+pub use watch::WireWatch;
+
+/// How long after a cause its consequence must have come, in virtual time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deltas {
+    /// Δ_policy: from the last acknowledgement of a configuration to its enforcement on open connections. 100 ms.
+    pub policy: Duration,
+    /// Δ_enrol: from the agent's word that both pods are in the mesh to no plaintext between them. 0.
+    pub enrollment: Duration,
+    /// Δ_ep: how long ago an endpoint may have ceased to be one and still be chosen. 2 s.
+    pub endpoint: Duration,
+    /// How long anyone may wait for anything (a dial, an answer to it). 60 s.
+    pub wait: Duration,
+}
+
+impl Default for Deltas {
+    fn default() -> Self {
+        Deltas {
+            policy: Duration::from_millis(100),
+            enrollment: Duration::ZERO,
+            endpoint: Duration::from_secs(2),
+            wait: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What the engine says at the end of a run, after everything was given time to come to rest.
+#[derive(Clone, Debug, Default)]
+pub struct Quiescence {
+    /// Tasks that panicked: name and message.
+    pub panics: Vec<String>,
+    /// A stall or spin report, if the engine gave one.
+    pub stall: Option<String>,
+    /// Whether everything was given time to come to rest: without, resource checks have nothing to say.
+    pub at_rest: bool,
+}
+
+/// One invariant's checker.
+trait Checker: Send {
+    /// One more observation. The truth and the flows already include it.
+    fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>);
+
+    /// The truth changed or was acknowledged; see [`Truth`].
+    fn truth_changed(&mut self, _world: &World, _at: Instant, _findings: &mut Vec<Finding>) {}
+
+    /// The run is over.
+    fn finish(&mut self, _world: &World, _at: Instant, _end: &Quiescence, _findings: &mut Vec<Finding>) {}
+}
+
+/// What all checkers may look at.
+struct World {
+    truth: Truth,
+    flows: flows::Flows,
+    deltas: Deltas,
+}
+
+/// All checkers, and what they share.
+///
+/// Feed it in order of time: [`Checkers::cluster`], [`Checkers::settled`] and [`Checkers::observe`]; end with
+/// [`Checkers::finish`]. At most [`FINDINGS_MAX`] violations per invariant are kept: one is enough to fail a run.
+pub struct Checkers {
+    world: World,
+    checkers: Vec<(InvariantId, Box<dyn Checker>)>,
+    violations: Vec<(InvariantId, Violation)>,
+}
+
+/// Violations kept per invariant.
+pub const FINDINGS_MAX: usize = 8;
+
+impl Checkers {
+    /// All checkers but those in `off`.
+    pub fn new(deltas: Deltas, off: &BTreeSet<InvariantId>) -> Self {
+        let mut checkers: Vec<(InvariantId, Box<dyn Checker>)> = vec![
+            (InvariantId::Policy, Box::new(policy::PolicySettled::default())),
+            (InvariantId::Plaintext, Box::new(plaintext::NoPlaintext)),
+            (InvariantId::Identity, Box::new(identity::IdentityTruth::default())),
+            (InvariantId::Delivery, Box::new(delivery::RightDelivery)),
+            (InvariantId::Streams, Box::new(streams::ByteExact::default())),
+            (InvariantId::Liveness, Box::new(liveness::Liveness)),
+            (InvariantId::Resources, Box::new(resources::Bounded::default())),
+            (InvariantId::Loops, Box::new(loops::NoLoops::default())),
+        ];
+        checkers.retain(|(id, _)| !off.contains(id));
+        Checkers {
+            world: World { truth: Truth::default(), flows: flows::Flows::default(), deltas },
+            checkers,
+            violations: Vec::new(),
+        }
+    }
+
+    /// The cluster is now this. Call at each change, the first time before anything else.
+    pub fn cluster(&mut self, at: Instant, cluster: Arc<Cluster>) {
+        self.world.truth.cluster(at, cluster);
+        self.tell_truth(at);
+    }
+
+    /// Every proxy has acknowledged the configuration of the cluster as it is now.
+    pub fn settled(&mut self, at: Instant) {
+        self.world.truth.settled(at);
+        self.tell_truth(at);
+    }
+
+    /// One more observation.
+    pub fn observe(&mut self, observation: &Observation) {
+        self.world.truth.observe(observation);
+        self.world.flows.observe(observation);
+        let mut findings = Vec::new();
+        for (id, checker) in &mut self.checkers {
+            checker.observe(&self.world, observation, &mut findings);
+            keep(&mut self.violations, *id, observation.at, &mut findings);
+        }
+        self.world.flows.forget(observation);
+    }
+
+    /// The run is over. Violations, in order of time.
+    pub fn finish(mut self, at: Instant, end: &Quiescence) -> Vec<Violation> {
+        let mut findings = Vec::new();
+        for (id, checker) in &mut self.checkers {
+            checker.finish(&self.world, at, end, &mut findings);
+            keep(&mut self.violations, *id, at, &mut findings);
+        }
+        self.violations.sort_by_key(|(id, violation)| (violation.at_ns, *id));
+        self.violations.into_iter().map(|(_, violation)| violation).collect()
+    }
+
+    fn tell_truth(&mut self, at: Instant) {
+        let mut findings = Vec::new();
+        for (id, checker) in &mut self.checkers {
+            checker.truth_changed(&self.world, at, &mut findings);
+            keep(&mut self.violations, *id, at, &mut findings);
+        }
+    }
+}
+
+fn keep(kept: &mut Vec<(InvariantId, Violation)>, id: InvariantId, at: Instant, findings: &mut Vec<Finding>) {
+    for finding in findings.drain(..) {
+        if kept.iter().filter(|(other, _)| *other == id).count() < FINDINGS_MAX {
+            kept.push((id, finding.into_violation(id, at)));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! I13: bounded resources.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proxy_core::host::Instant;
+use proxy_core::telemetry::{ConnectionId, Event, Reporter, TunnelEvent};
+
+use super::{Checker, Finding, Quiescence, World};
+use crate::record::{Observation, ObservationKind};
+
+/// What one node's proxy holds, by its own events.
+#[derive(Default)]
+struct Held {
+    connections: BTreeMap<ConnectionId, (Instant, String)>,
+    outbound_sockets: i64,
+    inbound_sockets: i64,
+    inbound_tunnels: i64,
+}
+
+/// By node.
+#[derive(Default)]
+pub(super) struct Bounded {
+    nodes: BTreeMap<Arc<str>, Held>,
+}
+
+impl Checker for Bounded {
+    fn observe(&mut self, _world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
+        let ObservationKind::Proxy { node, event } = &observation.kind else { return };
+        let held = self.nodes.entry(node.clone()).or_default();
+        match event {
+            Event::Opened { at, connection } => {
+                let name = format!("{} to {}", connection.source, connection.original_destination);
+                held.connections.insert(connection.id, (*at, name));
+            }
+            Event::Closed { at, connection, .. } => {
+                if held.connections.remove(&connection.id).is_none() {
+                    findings.push(
+                        Finding::new("A connection is counted twice, or closed without having been opened.")
+                            .because(*at, format!("{:?} at the ztunnel of {node}", connection.id)),
+                    );
+                }
+            }
+            Event::SocketOpened { reporter } => *held.sockets(*reporter) += 1,
+            Event::SocketClosed { reporter } => *held.sockets(*reporter) -= 1,
+            Event::Tunnel(TunnelEvent::Opened { reporter: Reporter::Destination, .. }) => held.inbound_tunnels += 1,
+            Event::Tunnel(TunnelEvent::Closed { reporter: Reporter::Destination, .. }) => held.inbound_tunnels -= 1,
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, world: &World, at: Instant, end: &Quiescence, findings: &mut Vec<Finding>) {
+        let open = world.flows.open().count() as i64;
+        if !end.at_rest || open > 0 {
+            return;
+        }
+        for (node, held) in &self.nodes {
+            let mut finding = Finding::new("A long-lived mesh would run out of memory or descriptors.");
+            for (opened, name) in held.connections.values() {
+                finding =
+                    finding.because(*opened, format!("{name} was opened at the ztunnel of {node} and never closed"));
+            }
+            if held.outbound_sockets != 0 {
+                finding =
+                    finding.because(at, format!("{} outbound sockets still open at {node}", held.outbound_sockets));
+            }
+            // Tunnels stay pooled; their sockets are open by design.
+            let inbound = held.inbound_sockets - held.inbound_tunnels;
+            if inbound != 0 {
+                finding = finding.because(at, format!("{inbound} inbound sockets beside tunnels still open at {node}"));
+            }
+            if !finding.evidence.is_empty() {
+                findings.push(finding.because(at, "no application holds a connection any more".to_owned()));
+            }
+        }
+    }
+}
+
+impl Held {
+    fn sockets(&mut self, reporter: Reporter) -> &mut i64 {
+        match reporter {
+            Reporter::Source => &mut self.outbound_sockets,
+            Reporter::Destination => &mut self.inbound_sockets,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! I7: byte-exact streams.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use proxy_core::host::Instant;
+use proxy_core::telemetry::{Event, Reason, TraceId};
+
+use super::flows::{Connection, End};
+use super::truth::Enrolled;
+use super::{Checker, Finding, World};
+use crate::record::{AppEvent, Ending, FlowId, Observation, ObservationKind, Tally};
+
+/// Causes proxies have told, by what joins them to a connection.
+#[derive(Default)]
+pub(super) struct ByteExact {
+    /// The client's end of a captured connection, to its trace.
+    traces: BTreeMap<SocketAddr, TraceId>,
+    /// Traces that ended for another reason than both sides being done.
+    causes_by_trace: BTreeSet<TraceId>,
+    /// Clients refused before there was a trace.
+    causes_by_client: BTreeSet<SocketAddr>,
+}
+
+impl Checker for ByteExact {
+    fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
+        match &observation.kind {
+            ObservationKind::Proxy { event, .. } => self.note(event),
+            ObservationKind::App(AppEvent::Closed { connection: id, .. }) => {
+                let Some(connection) = world.flows.connection(*id) else { return };
+                if let (Some(client), Some(server)) = (connection.client_end, connection.server_end) {
+                    let at = observation.at;
+                    compare(at, *id, connection, "client to server", &client, &server, findings);
+                    compare(at, *id, connection, "server to client", &server, &client, findings);
+                    self.explain(world, at, *id, connection, &client, &server, findings);
+                }
+                if connection.is_over()
+                    && let Some(local) = connection.local
+                {
+                    if let Some(trace) = self.traces.remove(&local) {
+                        self.causes_by_trace.remove(&trace);
+                    }
+                    self.causes_by_client.remove(&local);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl ByteExact {
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Opened { connection, .. } => {
+                self.traces.insert(connection.source, connection.trace);
+            }
+            Event::Closed { connection, reason, .. } if *reason != Reason::Completed => {
+                self.causes_by_trace.insert(connection.trace);
+            }
+            Event::Refused { source, trace, .. } => {
+                self.causes_by_client.insert(*source);
+                self.causes_by_trace.extend(*trace);
+            }
+            _ => {}
+        }
+    }
+
+    /// A close that was not asked for by either end needs someone who says why.
+    #[allow(clippy::too_many_arguments, reason = "the two ends of one connection and where to tell")]
+    fn explain(
+        &self,
+        world: &World,
+        at: Instant,
+        id: FlowId,
+        connection: &Connection,
+        client: &End,
+        server: &End,
+        findings: &mut Vec<Finding>,
+    ) {
+        let surprised = |end: &End| matches!(end.ending, Ending::ResetByPeer | Ending::ClosedByPeer);
+        let causing = |end: &End| matches!(end.ending, Ending::ClosedByUs | Ending::TimedOut | Ending::Killed);
+        if !(surprised(client) && !causing(server) || surprised(server) && !causing(client)) {
+            return;
+        }
+        let told = connection.local.is_some_and(|local| {
+            self.causes_by_client.contains(&local)
+                || self.traces.get(&local).is_some_and(|trace| self.causes_by_trace.contains(trace))
+        });
+        let pods = [Some(&connection.client), connection.server.as_ref().map(|server| &server.pod)];
+        let moved = pods.into_iter().flatten().any(|pod| {
+            world.truth.enrolled(&pod.uid, connection.dialled) == Enrolled::Changing
+                || world
+                    .truth
+                    .now()
+                    .is_none_or(|cluster| !cluster.pods().any(|now| now.meta.uid == pod.uid && now.is_healthy()))
+        });
+        if !told && !moved {
+            findings.push(
+                Finding::new(format!("{} loses a connection and nobody can say why.", connection.client))
+                    .because(connection.dialled, format!("flow {id}: {} dialled {}", connection.client, connection.to))
+                    .because(client.at, format!("client end: {:?}", client.ending))
+                    .because(server.at, format!("server end: {:?}", server.ending))
+                    .because(at, "no proxy recorded a reason".to_owned()),
+            );
+        }
+    }
+}
+
+/// What one end read must be a prefix of what the other wrote, and all of it when both finished.
+fn compare(
+    at: Instant,
+    id: FlowId,
+    connection: &Connection,
+    direction: &str,
+    writer: &End,
+    reader: &End,
+    findings: &mut Vec<Finding>,
+) {
+    let Tally { bytes: sent, hash: sent_hash } = writer.sent;
+    let Tally { bytes: read, hash: read_hash } = reader.received;
+    let clean = writer.ending == Ending::Finished && reader.ending == Ending::Finished;
+    let wrong = if let Some(offset) = reader.first_wrong_byte {
+        format!("byte {offset} is not the one that was sent")
+    } else if read > sent {
+        format!("{read} bytes read of {sent} sent")
+    } else if read == sent && read_hash != sent_hash {
+        format!("{read} bytes read, and they are not those that were sent")
+    } else if clean && read != sent {
+        format!("{read} bytes read of {sent} sent, and both ends closed in good order")
+    } else {
+        return;
+    };
+    findings.push(
+        Finding::new(format!("Data between {} and {} is damaged.", connection.client, connection.intended))
+            .because(connection.dialled, format!("flow {id}: {} dialled {}", connection.client, connection.to))
+            .because(at, format!("{direction}: {wrong}")),
+    );
+}
