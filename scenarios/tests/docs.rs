@@ -1,0 +1,34 @@
+//! What is written about scenario files is what reads them.
+
+mod support;
+
+use support::{catalogue, meshsim, said};
+
+#[test]
+fn the_page_about_scenario_files_is_up_to_date() {
+    let written = std::fs::read_to_string(catalogue().join("SCHEMA.md")).unwrap_or_default();
+    let due = sim::scenario::schema::markdown();
+    assert!(
+        written == due,
+        "scenarios/catalog/SCHEMA.md is out of date; write it anew with\n    \
+         cargo run -p scenarios -- schema --markdown > scenarios/catalog/SCHEMA.md"
+    );
+}
+
+#[test]
+fn the_schema_is_json_schema_and_describes_every_field() {
+    let (status, json, _) = said(&meshsim().arg("schema").output().expect("the command runs"));
+    assert_eq!(status, 0);
+    let schema: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert!(schema["$schema"].as_str().is_some_and(|schema| schema.contains("json-schema.org")));
+    let mut without = Vec::new();
+    let definitions = schema["$defs"].as_object().expect("definitions");
+    for (name, definition) in definitions.iter().chain([(&"scenario".to_owned(), &schema)]) {
+        for (field, property) in definition["properties"].as_object().into_iter().flatten() {
+            if property.get("description").is_none() {
+                without.push(format!("{name}.{field}"));
+            }
+        }
+    }
+    assert!(without.is_empty(), "fields without a word about them: {without:?}");
+}
