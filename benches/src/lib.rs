@@ -6,13 +6,14 @@
 //! - [`authorize`]: policy decisions by number of policies.
 //! - [`resolve`]: lookups and updates of a large configuration.
 //! - [`tcp`]: one connection driven by hand: cost of a segment.
-//! - [`echo`]: pairs of hosts echoing, on our fabric, on turmoil-net and on turmoil.
+//! - [`echo`]: pairs of hosts echoing, on our fabric, on turmoil-net and on turmoil; timed by [`stopwatch`].
 
 use criterion::Criterion;
 
 pub mod authorize;
 pub mod echo;
 pub mod resolve;
+pub mod stopwatch;
 pub mod tcp;
 
 /// All benchmarks, in order of cost.

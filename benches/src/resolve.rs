@@ -6,8 +6,8 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion};
 use proxy_core::host::Rng;
 use proxy_core::state::{
-    NamespacedHostname, NetworkAddress, PortMapping, Purpose, Resolution, Resource, Service, ServicePort, Snapshot,
-    Update, Workload,
+    HealthStatus, NamespacedHostname, NetworkAddress, PortMapping, Purpose, Resolution, Resource, Service, ServicePort,
+    Snapshot, Update, Workload,
 };
 
 const WORKLOADS: u32 = 10_000;
@@ -86,7 +86,8 @@ pub fn benchmarks(criterion: &mut Criterion) {
     group.bench_function("apply_10000_workloads", |bencher| {
         bencher.iter_batched(Snapshot::empty, |base| Snapshot::apply(&base, &update), BatchSize::LargeInput);
     });
-    let changed = Update { removed: Vec::new(), upserted: vec![Resource::Workload(Arc::new(workload(4_321)))] };
+    let unready = Workload { status: HealthStatus::Unhealthy, ..workload(4_321) };
+    let changed = Update { removed: Vec::new(), upserted: vec![Resource::Workload(Arc::new(unready))] };
     group.bench_function("apply_1_of_10000_workloads", |bencher| {
         bencher.iter(|| Snapshot::apply(&snapshot, &changed));
     });

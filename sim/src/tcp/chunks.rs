@@ -13,6 +13,7 @@ const CAPACITY_KEPT: usize = 8;
 pub(super) struct Chunks {
     /// Empty if the queue is.
     first: Payload,
+    #[expect(clippy::box_collection, reason = "most connections never have one, and every one would pay its size")]
     rest: Option<Box<VecDeque<Payload>>>,
 }
 
