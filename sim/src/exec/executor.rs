@@ -13,7 +13,8 @@ use proxy_core::host::Instant;
 
 use super::ready::{Ready, TaskOrder};
 use super::stall::TaskInfo;
-use super::task::{Body, Crash, NONE, Parked, Particulars, Process, ProcessId, Slot, Tasks, Work};
+use super::task::{Body, Crash, NONE, Parked, Particulars, Process, ProcessId, Slot, Tasks, Touchable, Work};
+use crate::event::NEAR;
 use crate::seed::Seed;
 
 /// One thread's worth of tasks.
@@ -115,6 +116,36 @@ impl Executor {
         }
     }
 
+    /// Notes with the task being polled what it works with.
+    #[inline]
+    pub(crate) fn note(&self, note: u32) {
+        if self.current.load(Ordering::Relaxed) != 0 {
+            let slot = (self.current_task.load(Ordering::Relaxed) >> 32) as usize;
+            if let Some(entry) = self.tasks.lock().borrow_mut().slots.get_mut(slot) {
+                entry.note = note;
+            }
+        }
+    }
+
+    /// The last note of each of these tasks (the greatest number if it made none), which also reads the tasks ahead of
+    /// waking them.
+    pub(crate) fn notes<'a>(&self, parked: impl Iterator<Item = Option<&'a Parked>>, notes: &mut [u32]) {
+        let guard = self.tasks.lock();
+        let tasks = guard.borrow();
+        let mut bodies = [None; NEAR];
+        for ((parked, note), body) in parked.zip(notes).zip(&mut bodies) {
+            if let Some(Parked::Task { slot, .. }) = parked
+                && let Some(entry) = tasks.slots.get(*slot as usize)
+            {
+                *note = entry.note;
+                *body = Some(*slot);
+            }
+        }
+        let touch = |slot: u32| tasks.slots.get(slot as usize)?.body.as_ref().map(|body| body.work.touch());
+        let touched = bodies.into_iter().flatten().filter_map(touch).fold(0, |seen, byte| seen ^ byte);
+        std::hint::black_box(touched);
+    }
+
     /// Wakes a task of ours, calling nothing foreign; anybody else is given back.
     #[inline]
     pub(crate) fn wake_own(&self, parked: Parked) -> Option<Parked> {
@@ -168,7 +199,7 @@ impl Executor {
         if !self.is_alive(process) {
             return;
         }
-        let work: Work = Box::pin(work);
+        let work: Work = Box::pin(Touchable::new(work));
         let guard = self.tasks.lock();
         let tasks = &mut *guard.borrow_mut();
         tasks.spawned += 1;
@@ -184,6 +215,7 @@ impl Executor {
                     doomed: false,
                     alive: false,
                     polls_this_instant: 0,
+                    note: u32::MAX,
                     last_poll_at: Instant::FAR_FUTURE,
                     polls: 0,
                     body: None,
@@ -211,6 +243,7 @@ impl Executor {
             doomed: false,
             alive: true,
             polls_this_instant: 0,
+            note: u32::MAX,
             last_poll_at: Instant::FAR_FUTURE,
             polls: 0,
             body: Some(Body { work, waker }),
