@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use turmoil_net::fixture::ClientServer;
 use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
 
+use crate::stopwatch::Stopwatch;
+
 use super::{MESSAGE, Outcome, PERIOD, PORT, WARM_UP};
 
 /// Runs the workload. A host more keeps the time: the fixture ends with its client.
@@ -25,9 +27,9 @@ pub(super) fn run(hosts: usize, span: Duration) -> Outcome {
     fixture.run("timekeeper", async move {
         tokio::time::sleep(WARM_UP).await;
         let before = echoes.get();
-        let wall = std::time::Instant::now();
+        let stopwatch = Stopwatch::start();
         tokio::time::sleep(span).await;
-        Outcome { wall: wall.elapsed(), echoes: echoes.get() - before }
+        Outcome { worked: stopwatch.elapsed(), echoes: echoes.get() - before }
     })
 }
 

@@ -9,7 +9,7 @@ const LEVEL_BITS: u32 = 6;
 /// Slots of one level.
 const SLOTS: usize = 1 << LEVEL_BITS;
 /// Most events of a slot that are searched rather than sorted into lower slots.
-const FEW: usize = 8;
+const FEW: usize = 12;
 /// Levels needed for 64 bits of time.
 const LEVELS: usize = 64usize.div_ceil(LEVEL_BITS as usize);
 
@@ -165,6 +165,14 @@ impl<E: Copy> Queue<E> {
         let level = self.levels.trailing_zeros() as usize;
         let slot = level * SLOTS + self.occupied[level].trailing_zeros() as usize;
         earliest(&self.slots[slot]).map(|(_, at)| Instant::from_nanos(at))
+    }
+
+    /// Every event waiting, in no particular but a repeatable order.
+    pub fn iter(&self) -> impl Iterator<Item = (Instant, E)> {
+        let now = Instant::from_nanos(self.base);
+        let current = self.current.iter().map(move |&event| (now, event));
+        let later = self.slots.iter().flatten().map(|entry| (Instant::from_nanos(entry.at), entry.event));
+        current.chain(later)
     }
 
     /// Forgets every event `keep` refuses, in time proportional to the whole queue. Order is kept.

@@ -66,13 +66,6 @@ impl<T> Arena<T> {
         Some(value)
     }
 
-    /// Takes whatever is in a slot.
-    #[inline]
-    pub(crate) fn remove_slot(&mut self, slot: u32) -> Option<T> {
-        let generation = self.slots.get(slot as usize)?.generation;
-        self.remove(Key { slot, generation })
-    }
-
     /// Every value, by slot.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.slots.iter().enumerate().filter_map(|(slot, entry)| {

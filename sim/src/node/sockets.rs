@@ -26,6 +26,10 @@ pub(super) struct Route {
     /// `None` when nobody has the address.
     pub(super) to: Option<NamespaceId>,
     pub(super) path: u32,
+    /// The path's latency while nothing else about it matters; `u64::MAX` when the path must be asked.
+    pub(super) plain: u64,
+    /// Each wire packet has its own fate on the path.
+    pub(super) lossy: bool,
 }
 
 /// A TCP connection.
