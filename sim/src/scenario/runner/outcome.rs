@@ -11,10 +11,7 @@ use super::{Runner, Taken};
 use crate::app::{EchoAnswer, HboneExchange, HttpExchange, StreamHandle, StreamReport};
 use crate::exec::StallReport;
 use crate::invariant::Quiescence;
-use crate::record::{
-    Backend, FlowEnd, FlowId, LoadResult, Outcome, RequestResult, RunRecord, StepResult,
-    Verdict,
-};
+use crate::record::{Backend, FlowEnd, FlowId, LoadResult, Outcome, RequestResult, RunRecord, StepResult, Verdict};
 use crate::scenario::expect::{self, Facts, Stream};
 use crate::scenario::explain::{Seen, explain};
 use crate::scenario::path::{HopRecord, who_knows};
