@@ -130,6 +130,12 @@ impl Text {
             let words: Vec<String> =
                 quantiles.iter().map(|(name, nanos)| format!("{name} {}", units::time(*nanos))).collect();
             text.push_str(&format!("{INDENT}latency {}\n", words.join(" · ")));
+            let shown = load.backends.iter().take(GROUPS);
+            let mut words: Vec<String> = shown.map(|(pod, count)| format!("{pod} {}", units::count(*count))).collect();
+            if load.backends.len() > GROUPS {
+                words.push(format!("{} more pods", load.backends.len() - GROUPS));
+            }
+            text.push_str(&format!("{INDENT}answers {}\n", words.join(" · ")));
         }
         self.failures(&load.failures, text);
     }

@@ -1,9 +1,10 @@
 //! One sentence about a request: what happened, and who decided.
 
+use std::time::Duration;
+
 use proxy_core::telemetry::{Reason, Reporter};
 
 use super::path::{HopRecord, who_knows};
-use super::quantity::Time;
 use crate::record::{Backend, Outcome};
 
 /// What the client saw, and who is known to have answered.
@@ -11,7 +12,7 @@ pub(super) struct Seen<'a> {
     pub(super) outcome: Outcome,
     pub(super) status: Option<u16>,
     pub(super) backend: Option<&'a Backend>,
-    pub(super) took: std::time::Duration,
+    pub(super) took: Duration,
     pub(super) error: Option<&'a str>,
 }
 
@@ -21,7 +22,7 @@ pub(super) fn explain(seen: &Seen<'_>, path: &[&HopRecord]) -> String {
         Outcome::Completed => answered(seen),
         Outcome::Held => {
             let by = seen.backend.map(|backend| format!(" with {}/{}", backend.namespace, backend.pod));
-            format!("open{} after {}", by.unwrap_or_default(), Time(seen.took))
+            format!("open{} after {}", by.unwrap_or_default(), short(seen.took))
         }
         _ => failed(seen, path),
     }
@@ -31,9 +32,9 @@ fn answered(seen: &Seen<'_>) -> String {
     let what = seen.status.map_or("all bytes came back".to_owned(), |status| format!("{status}"));
     match seen.backend {
         Some(backend) => {
-            format!("{what} from {}/{} on {} in {}", backend.namespace, backend.pod, backend.node, Time(seen.took))
+            format!("{what} from {}/{} on {} in {}", backend.namespace, backend.pod, backend.node, short(seen.took))
         }
-        None => format!("{what} in {}", Time(seen.took)),
+        None => format!("{what} in {}", short(seen.took)),
     }
 }
 
@@ -61,16 +62,63 @@ fn decided(hop: &HopRecord, reason: Reason) -> String {
     let policy = hop.policy().map(ToString::to_string);
     let error = hop.closed.as_ref().and_then(|(_, _, error)| error.as_deref());
     match (reason, policy) {
+        (Reason::PolicyDenied, Some(policy)) if is_peer_authentication(&policy) => {
+            format!("plaintext refused, PeerAuthentication asks for mutual TLS (as policy {policy}),")
+        }
         (Reason::PolicyDenied, Some(policy)) => format!("denied by policy {policy}"),
         (Reason::PolicyNotAllowed, _) => "denied: ALLOW policies apply to the destination and none matches".to_owned(),
         (Reason::PolicyUnknown, Some(policy)) => format!("denied: policy {policy} has not arrived"),
-        (Reason::PolicyChanged, Some(policy)) => format!("cut when policy changed, by policy {policy},"),
-        (Reason::PolicyChanged, None) => "cut when policy changed: no ALLOW policy matches any more,".to_owned(),
-        (Reason::WorkloadChanged, _) => "cut when the workload's own policies or mode changed".to_owned(),
+        (Reason::PolicyChanged | Reason::WorkloadChanged, Some(policy)) if is_peer_authentication(&policy) => {
+            format!("cut: PeerAuthentication now asks for mutual TLS (as policy {policy}),")
+        }
+        (Reason::PolicyChanged | Reason::WorkloadChanged, Some(policy)) => {
+            format!("cut after a change of policy, now denied by policy {policy},")
+        }
+        (Reason::PolicyChanged | Reason::WorkloadChanged, None) => {
+            "cut after a change of policy: no ALLOW policy matches any more,".to_owned()
+        }
         (reason, _) => {
             let side = if hop.reporter == Reporter::Source { "going out" } else { "coming in" };
             let name = reason.name().replace('_', " ");
             error.map_or_else(|| format!("{name}, {side},"), |error| format!("{name}: {error}, {side},"))
         }
+    }
+}
+
+/// Control planes hand STRICT mode to proxies as policies of these names.
+fn is_peer_authentication(policy: &str) -> bool {
+    let name = policy.rsplit('/').next().unwrap_or(policy);
+    name.starts_with("istio_converted_") || name.starts_with("converted_peer_authentication_")
+}
+
+/// Three digits that matter: `1.25ms`.
+fn short(duration: Duration) -> String {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs")];
+    let Some((unit, name)) = units.into_iter().find(|(unit, _)| nanos >= *unit) else { return format!("{nanos}ns") };
+    // Integers throughout: a record is equal on every machine.
+    let (whole, thousandths) = (nanos / unit, nanos % unit * 1000 / unit);
+    let decimals = match whole {
+        100.. => 0,
+        10.. => 1,
+        _ => 2,
+    };
+    let fraction = &format!("{thousandths:03}")[..decimals];
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.is_empty() { format!("{whole}{name}") } else { format!("{whole}.{fraction}{name}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_keep_three_digits() {
+        let words = |nanos| short(Duration::from_nanos(nanos));
+        assert_eq!(words(2_040_000), "2.04ms");
+        assert_eq!(words(280_000), "280µs");
+        assert_eq!(words(12_345_000), "12.3ms");
+        assert_eq!(words(3_000_000_000), "3s");
+        assert_eq!(words(7), "7ns");
     }
 }

@@ -6,7 +6,6 @@
 
 mod expect;
 mod explain;
-mod mesh_names;
 mod path;
 pub mod plan;
 pub mod quantity;
@@ -18,17 +17,7 @@ mod workload;
 use std::path::Path;
 
 pub use plan::Plan;
-pub use runner::{RunError, RunOptions, Watcher, run_watched};
-
-use crate::record::RunRecord;
-
-/// Runs a plan under every invariant it does not switch off.
-///
-/// # Errors
-/// As [`run_watched`].
-pub fn run(plan: &Plan, options: &RunOptions) -> Result<RunRecord, RunError> {
-    run_watched(plan, options, &mut [])
-}
+pub use runner::{RunError, RunOptions, run};
 
 /// Whether a file is more likely a scenario than a Kubernetes manifest: for searching folders. A file that cannot be read
 /// as YAML is: someone should see why.

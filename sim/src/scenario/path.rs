@@ -12,7 +12,7 @@ use proxy_core::telemetry::{
     ConnectionId, ConnectionInfo, ConnectionSecurity, Event, Hop as HopKind, Reason, Reporter, TraceId,
 };
 
-use crate::record::{AppEvent, AppPod, Ending, FlowEnd, FlowId, Hop, Observation, ObservationKind, Tally};
+use crate::record::{AppEvent, AppPod, FlowEnd, FlowId, Hop, Observation, ObservationKind};
 
 /// What is known of all connections so far.
 #[derive(Default)]
@@ -48,8 +48,6 @@ pub(super) struct ServerSide {
 #[derive(Clone, Debug)]
 pub(super) struct EndSide {
     pub(super) at: Instant,
-    pub(super) ending: Ending,
-    pub(super) received: Tally,
 }
 
 impl Paths {
@@ -59,9 +57,8 @@ impl Paths {
             ObservationKind::App(AppEvent::Accepted { flow, server, peer, .. }) => {
                 self.servers.insert(*flow, ServerSide { pod: server.clone(), peer: *peer });
             }
-            ObservationKind::App(AppEvent::Closed { connection, end, ending, received, .. }) => {
-                let side = EndSide { at: observation.at, ending: *ending, received: *received };
-                self.ends.insert((*connection, *end), side);
+            ObservationKind::App(AppEvent::Closed { connection, end, .. }) => {
+                self.ends.insert((*connection, *end), EndSide { at: observation.at });
             }
             _ => {}
         }
@@ -182,11 +179,6 @@ impl HopRecord {
     /// Why it failed, if it did.
     pub(super) fn failure(&self) -> Option<Reason> {
         self.closed.as_ref().map(|(_, reason, _)| *reason).filter(|reason| *reason != Reason::Completed)
-    }
-
-    /// Whether policy refused it here.
-    pub(super) fn is_denied(&self) -> bool {
-        self.verdict.as_ref().is_some_and(|verdict| !verdict.is_allowed())
     }
 
     /// The policy that decided here.

@@ -4,6 +4,7 @@ use proxy_core::identity::Identity;
 
 use crate::app::{Scheme, Target};
 use crate::cluster::diagnostic::{Problem, did_you_mean};
+use crate::cluster::dns::Answer;
 use crate::cluster::{Cluster, Kind, ObjectReference};
 use crate::scenario::plan::Destination;
 
@@ -128,9 +129,7 @@ pub(super) fn destination(cluster: &Cluster, text: &str, scheme: Scheme) -> Resu
 
 /// Checks that a host a client of `namespace` asks for can be resolved.
 pub(super) fn host_exists(cluster: &Cluster, host: &str, namespace: &str) -> Result<(), Problem> {
-    if host.parse::<std::net::IpAddr>().is_ok()
-        || !crate::scenario::mesh_names::resolve(cluster, host, namespace).is_empty()
-    {
+    if !matches!(cluster.resolve(host, namespace), Answer::NoSuchName) {
         return Ok(());
     }
     let suffix = format!(".svc.{}", cluster.config().cluster_domain);

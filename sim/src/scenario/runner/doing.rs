@@ -1,17 +1,26 @@
 //! What a step has set in motion, until it is over.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use proxy_core::Host;
 use proxy_core::host::Instant;
+use proxy_core::identity::Identity;
 
 use super::world::{Clients, http_request};
-use crate::app::{Client, HttpExchange, Order, StreamHandle, StreamSpec};
+use crate::app::{
+    Client, HboneExchange, HboneRequest, HttpExchange, Order, Reading, StreamHandle, StreamSpec, hbone_request,
+};
+use crate::mesh::Mesh;
 use crate::node::SimHost;
 use crate::record::AppPod;
-use crate::scenario::plan::{ConnectPlan, RequestPlan};
+use crate::scenario::plan::{ConnectPlan, HbonePlan, RequestPlan, ShownCertificate};
+use crate::scenario::schema::Signer;
+
+/// Where node proxies take HBONE.
+const HBONE_PORT: u16 = 15008;
 
 /// What a step has set in motion.
 pub(super) enum Doing {
@@ -29,7 +38,9 @@ pub(super) enum Doing {
     /// HTTP requests under way.
     Requests(Requests),
     /// A raw stream.
-    Stream { client: Arc<AppPod>, target: String, handle: StreamHandle, hold: bool },
+    Stream { client: Arc<AppPod>, target: String, handle: StreamHandle, plan: ConnectPlan },
+    /// A hostile HBONE client.
+    Hbone { client: String, target: String, done: Arc<Mutex<Option<HboneExchange>>> },
     /// More bytes on a held stream.
     Exchange {
         name: String,
@@ -101,7 +112,57 @@ pub(super) fn stream(clients: &Clients, plan: &ConnectPlan) -> Doing {
         timeout: plan.timeout,
     };
     let handle = client.connect(spec);
-    Doing::Stream { client: client.pod.clone(), target: target.to_string(), handle, hold: plan.hold }
+    Doing::Stream { client: client.pod.clone(), target: target.to_string(), handle, plan: plan.clone() }
+}
+
+/// Begins the hostile client of a step.
+pub(super) fn hbone(clients: &Clients, plan: &HbonePlan, mesh: &Mesh) -> Doing {
+    let asked = format!("HBONE {}", plan.method);
+    let (client, address, server) =
+        match (clients.first(&plan.from), clients.address(&plan.to), clients.first(&plan.to)) {
+            (Some(client), Some(address), Some(server)) => (client, address, server),
+            (client, ..) => return impossible(client, &plan.from.name, asked),
+        };
+    let bracketed = |address: IpAddr| SocketAddr::new(address, 0).to_string().trim_end_matches(":0").to_owned();
+    let authority = match &plan.authority {
+        None => SocketAddr::new(address, 80).to_string(),
+        Some((None, text)) => text.clone(),
+        Some((Some(object), rest)) => match clients.address(object) {
+            Some(address) => format!("{}{rest}", bracketed(address)),
+            None => return impossible(Some(client), &plan.from.name, asked),
+        },
+    };
+    let identity_of = |pod: &Client<SimHost>| clients.identity(&pod.pod);
+    let request = HboneRequest {
+        to: SocketAddr::new(address, HBONE_PORT),
+        authority: authority.as_str().into(),
+        method: plan.method.as_str().into(),
+        identity: match &plan.certificate {
+            ShownCertificate::Own => identity_of(&client),
+            ShownCertificate::Of(identity) => Some(identity.clone()),
+            ShownCertificate::None => None,
+        },
+        expected: identity_of(&server).unwrap_or_else(|| Identity::new("", "", "")),
+        mesh_root: mesh.authority().root().to_vec(),
+        timeout: plan.timeout,
+    };
+    let target = format!("{asked} {authority} at {}", request.to);
+    let authority = (plan.signed_by == Signer::Mesh).then(|| {
+        // The authority signs only for who is scheduled: this client has stolen somebody's place.
+        let (node, pod): (Arc<str>, Arc<str>) = ("hostile".into(), client.pod.uid.clone());
+        if let Some(identity) = &request.identity {
+            mesh.authority().schedule(&node, &pod, identity.clone());
+        }
+        mesh.authority().for_node(&node)
+    });
+    let done = Arc::new(Mutex::new(None));
+    let (host, place) = (client.host.clone(), done.clone());
+    let task = host.clone();
+    host.spawn("hostile hbone client", async move {
+        let exchange = hbone_request(&task, &request, authority.as_ref()).await;
+        *place.lock() = Some(exchange);
+    });
+    Doing::Hbone { client: client.pod.to_string(), target, done }
 }
 
 fn impossible(client: Option<Client<SimHost>>, from: &crate::cluster::ObjectName, target: String) -> Doing {
@@ -122,10 +183,11 @@ impl Doing {
         match self {
             Doing::Done | Doing::Impossible { .. } | Doing::Check { .. } => true,
             Doing::Requests(requests) => requests.done.lock().len() >= requests.wanted || now >= requests.limit,
-            Doing::Stream { handle, hold, .. } => {
+            Doing::Stream { handle, plan, .. } => {
                 let report = handle.report();
-                report.closed.is_some() || *hold && report.established.is_some()
+                report.closed.is_some() || plan.hold && report.established.is_some()
             }
+            Doing::Hbone { done, .. } => done.lock().is_some(),
             Doing::Exchange { name, deadline } => {
                 let over = |handle: StreamHandle| {
                     let report = handle.report();
@@ -135,9 +197,13 @@ impl Doing {
             }
         }
     }
-}
 
-/// Ends a held stream in good order.
-pub(super) fn finish(handle: &StreamHandle) {
-    handle.order(Order::Finish);
+    /// Lets go of what is held open.
+    pub(super) fn finish(&self) {
+        let Doing::Stream { handle, plan, .. } = self else { return };
+        if plan.hold {
+            // What is never read to the end cannot end in good order.
+            handle.order(if plan.read == Reading::All { Order::Finish } else { Order::Reset });
+        }
+    }
 }

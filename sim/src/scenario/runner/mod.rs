@@ -3,6 +3,7 @@
 
 mod doing;
 mod outcome;
+mod oversight;
 mod world;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use proxy_core::host::Instant;
 
 use self::doing::Doing;
+use self::oversight::Oversight;
 use self::world::{Clients, ClusterNames, EchoEverywhere, LateView, LoadTraffic, Pods};
 use super::path::Paths;
 use super::plan::{Action, ParsedManifest, Plan, PlannedLoad, PlannedStep};
@@ -22,9 +24,10 @@ use crate::app::{Load, LoadSpec, Order, Schedule, StreamHandle};
 use crate::cluster::{Diagnostic, Problem};
 use crate::exec::{StallReport, TaskOrder};
 use crate::fabric::{Latency, Link, LinkTable, NodeSpec};
+use crate::invariant::WireWatch;
 use crate::mesh::{Mesh, MeshConfig, MeshError};
 use crate::node::SimHost;
-use crate::record::{Observation, RunRecord, Violation};
+use crate::record::RunRecord;
 
 /// How often the observations are read while time passes, and progress is told.
 const SLICE: Duration = Duration::from_millis(50);
@@ -40,16 +43,6 @@ pub struct RunOptions {
     pub until: Option<Duration>,
     /// Order of tasks ready at the same instant.
     pub task_order: TaskOrder,
-}
-
-/// Something that looks at a run while it happens, and says at the end what did not hold.
-pub trait Watcher {
-    /// One observation; they come in order of time.
-    fn observe(&mut self, observation: &Observation);
-    /// Virtual time has come this far.
-    fn reached(&mut self, _at: Instant) {}
-    /// The run is over; the mesh is still there to be asked.
-    fn finish(&mut self, at: Instant, mesh: &Mesh) -> Vec<Violation>;
 }
 
 /// Why there is no result.
@@ -77,19 +70,15 @@ impl std::error::Error for RunError {}
 
 /// Runs a plan to its end.
 ///
-/// Deterministic: equal plans, options and watchers give equal records.
+/// Deterministic: equal plans and options give equal records. Every invariant the plan does not switch off is checked.
 ///
 /// # Errors
 /// The input is wrong in a way only running shows, or the mesh could not be made. What goes wrong in the mesh itself is in
 /// the record.
-pub fn run_watched(
-    plan: &Plan,
-    options: &RunOptions,
-    watchers: &mut [Box<dyn Watcher>],
-) -> Result<RunRecord, RunError> {
+pub fn run(plan: &Plan, options: &RunOptions) -> Result<RunRecord, RunError> {
     let mut runner = Runner::new(plan, options)?;
-    let stall = runner.play(watchers).err();
-    Ok(runner.record(stall, watchers))
+    let stall = runner.play().err();
+    Ok(runner.record(stall))
 }
 
 struct Runner<'p> {
@@ -104,7 +93,10 @@ struct Runner<'p> {
     held: BTreeMap<String, StreamHandle>,
     problems: Arc<Mutex<Vec<String>>>,
     notices: Vec<String>,
+    oversight: Option<Oversight>,
     settled: Option<Instant>,
+    /// When everything was over and what is held open was let go: what happens later is not the scenario's.
+    closing: Option<Instant>,
 }
 
 /// A step that was taken.
@@ -137,6 +129,7 @@ impl<'p> Runner<'p> {
             other => RunError::Mesh(other),
         })?;
         let _ = view.set(mesh.view());
+        mesh.sim().add_tap(Arc::new(WireWatch::new(mesh.journal().clone())));
         let names = Arc::new(ClusterNames(view.clone()));
         let clients = Clients { pods, view, names, journal: mesh.journal().clone() };
         let notices = plan.notices.iter().map(ToString::to_string).collect();
@@ -152,7 +145,9 @@ impl<'p> Runner<'p> {
             held: BTreeMap::new(),
             problems,
             notices,
+            oversight: Some(Oversight::new(&plan.switched_off)),
             settled: None,
+            closing: None,
         };
         for manifest in &plan.manifests {
             runner.mesh.apply(&manifest.documents, &manifest.options).map_err(RunError::Input)?;
@@ -193,26 +188,27 @@ impl<'p> Runner<'p> {
         self.options.until.map_or(Instant::FAR_FUTURE, |until| Instant::START + until)
     }
 
-    fn play(&mut self, watchers: &mut [Box<dyn Watcher>]) -> Result<(), StallReport> {
+    fn play(&mut self) -> Result<(), StallReport> {
         let limit = self.limit();
         for step in &self.plan.steps {
             if step.at > limit {
                 break;
             }
-            self.advance(step.at, watchers)?;
+            self.advance(step.at)?;
             self.take(step);
         }
         let last_load = self.loads.iter().map(|(load, _)| Instant::START + load.during.to).max();
         while self.mesh.now() < limit && !self.is_over(last_load) {
-            self.advance((self.mesh.now() + SLICE).min(limit), watchers)?;
+            self.advance((self.mesh.now() + SLICE).min(limit))?;
         }
         if self.options.until.is_some() {
-            return self.advance(limit, watchers);
+            return self.advance(limit);
         }
-        for handle in self.held.values() {
-            doing::finish(handle);
+        self.closing = Some(self.mesh.now());
+        for taken in &self.steps {
+            taken.doing.finish();
         }
-        self.advance(self.mesh.now() + QUIET, watchers)
+        self.advance(self.mesh.now() + QUIET)
     }
 
     fn is_over(&self, last_load: Option<Instant>) -> bool {
@@ -224,20 +220,17 @@ impl<'p> Runner<'p> {
     }
 
     /// Moves time forward and looks at what happens.
-    fn advance(&mut self, to: Instant, watchers: &mut [Box<dyn Watcher>]) -> Result<(), StallReport> {
+    fn advance(&mut self, to: Instant) -> Result<(), StallReport> {
         loop {
             let next = (self.mesh.now() + SLICE).min(to);
             let result = self.mesh.run_until(next);
             for observation in self.mesh.journal().take() {
                 self.paths.observe(&observation);
-                for watcher in watchers.iter_mut() {
-                    watcher.observe(&observation);
+                if let Some(oversight) = &mut self.oversight {
+                    oversight.observe(&observation);
                 }
             }
             let now = self.mesh.now();
-            for watcher in watchers.iter_mut() {
-                watcher.reached(now);
-            }
             if self.settled.is_none() && self.mesh.is_settled() {
                 self.settled = Some(now);
             }
@@ -272,7 +265,7 @@ impl<'p> Runner<'p> {
                 (Doing::Done, None)
             }
             Action::Check { connection } => (Doing::Check { name: connection.clone() }, None),
-            Action::Hbone(_) => (Doing::Done, Some("this version has no hostile HBONE client".to_owned())),
+            Action::Hbone(plan) => (doing::hbone(&self.clients, plan, &self.mesh), None),
             change => (Doing::Done, self.change(change).err()),
         };
         self.steps.push(Taken { step, doing, failure });

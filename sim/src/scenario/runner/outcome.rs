@@ -1,18 +1,20 @@
 //! From what was set in motion to what is written down.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proxy_core::host::Instant;
 use proxy_core::telemetry::{Reason, Reporter};
 
 use super::doing::Doing;
-use super::{Runner, Taken, Watcher};
-use crate::app::{EchoAnswer, HttpExchange, StreamHandle, StreamReport};
+use super::{Runner, Taken};
+use crate::app::{EchoAnswer, HboneExchange, HttpExchange, StreamHandle, StreamReport};
 use crate::exec::StallReport;
+use crate::invariant::Quiescence;
 use crate::mesh::Mesh;
 use crate::record::{
-    Backend, Evidence, FlowEnd, FlowId, LoadResult, Outcome, RequestResult, RunRecord, StepResult, TopologyNode,
-    TopologyPod, Verdict, Violation,
+    Backend, FlowEnd, FlowId, LoadResult, Outcome, RequestResult, RunRecord, StepResult, TopologyNode, TopologyPod,
+    Verdict,
 };
 use crate::scenario::expect::{self, Facts, Stream};
 use crate::scenario::explain::{Seen, explain};
@@ -38,17 +40,21 @@ struct Client<'a> {
 }
 
 impl Runner<'_> {
-    pub(super) fn record(mut self, stall: Option<StallReport>, watchers: &mut [Box<dyn Watcher>]) -> RunRecord {
+    pub(super) fn record(mut self, stall: Option<StallReport>) -> RunRecord {
         let now = self.mesh.now();
         let steps: Vec<StepResult> = (0..self.steps.len()).map(|index| self.step_result(index)).collect();
         let load: Vec<LoadResult> =
             self.loads.iter().map(|(plan, load)| self.load_result(plan, &load.tally())).collect();
-        let mut violations: Vec<Violation> =
-            watchers.iter_mut().flat_map(|watcher| watcher.finish(now, &self.mesh)).collect();
-        violations.retain(|violation| !self.plan.switched_off.contains_key(&violation.invariant));
-        violations.sort_by_key(|violation| violation.at_ns);
         let crashes = self.mesh.sim().crashes();
-        violations.extend(crashes.iter().map(crash_violation));
+        let panic = |crash: &crate::exec::Crash| {
+            format!("task `{}` of {} panicked at {}: {}", crash.task, crash.process, crash.at, crash.message)
+        };
+        let end = Quiescence {
+            panics: crashes.iter().map(panic).collect(),
+            stall: stall.as_ref().map(ToString::to_string),
+            at_rest: self.closing.is_some() && stall.is_none(),
+        };
+        let violations = self.oversight.take().map(|oversight| oversight.finish(now, &end)).unwrap_or_default();
         let mut notices = std::mem::take(&mut self.notices);
         notices.extend(self.problems.lock().drain(..));
         notices.extend(self.mesh.policy_notices().iter().map(|notice| format!("{}: {}", notice.source, notice.text)));
@@ -152,8 +158,13 @@ impl Runner<'_> {
                 }
                 results
             }
-            Doing::Stream { client, target, handle, .. } => {
-                vec![self.stream(&client.to_string(), target, &handle.report(), at)]
+            Doing::Stream { client, target, handle, plan } => {
+                vec![self.stream(&client.to_string(), target, &handle.report(), at, plan.hold)]
+            }
+            Doing::Hbone { client, target, done } => {
+                let done = done.lock();
+                let never = || never_begun(at, client, target, "the client went away before the end");
+                vec![done.as_ref().map_or_else(never, |exchange| self.hbone(client, target, exchange))]
             }
             Doing::Exchange { name, deadline } => {
                 let result = self.held.get(name).map(|handle| self.exchange(name, handle, at, *deadline));
@@ -164,7 +175,7 @@ impl Runner<'_> {
                 let result = report.map(|report| {
                     let report = StreamReport { closed: report.closed.filter(|(when, _)| *when <= at), ..report };
                     let client = self.client_of(name);
-                    self.stream(&client, &format!("stream {name}"), &report, at)
+                    self.stream(&client, &format!("stream {name}"), &report, at, true)
                 });
                 result.into_iter().collect()
             }
@@ -206,13 +217,14 @@ impl Runner<'_> {
         result
     }
 
-    fn stream(&self, client: &str, target: &str, report: &StreamReport, step: Instant) -> RequestResult {
-        let outcome = match report.closed {
+    fn stream(&self, client: &str, target: &str, report: &StreamReport, step: Instant, held: bool) -> RequestResult {
+        let closed = report.closed.filter(|(when, _)| self.closing.is_none_or(|closing| *when <= closing));
+        let outcome = match closed {
             Some((_, outcome)) => outcome,
             None if report.established.is_some() => Outcome::Held,
             None => Outcome::TimedOut,
         };
-        let ended = report.closed.map(|(at, _)| at).or(report.established).unwrap_or_else(|| self.mesh.now());
+        let ended = closed.map(|(at, _)| at).or(report.established).unwrap_or_else(|| self.mesh.now());
         let seen = Client {
             name: client.to_owned(),
             target,
@@ -225,6 +237,40 @@ impl Runner<'_> {
         };
         let mut result = self.result(&seen, step.min(report.started), None, None);
         (result.bytes_sent, result.bytes_received) = (report.sent, report.received);
+        // A stream that was open and was cut: both are worth saying.
+        if let (Some(established), Some((when, _))) = (report.established, closed)
+            && held
+        {
+            let opened = established.saturating_since(report.started);
+            result.explanation = format!("{}, at {when}: {}", open_in_words(&result, opened), result.explanation);
+        }
+        result
+    }
+
+    fn hbone(&self, client: &str, target: &str, exchange: &HboneExchange) -> RequestResult {
+        // No flow of the journal has number 0.
+        let seen = Client {
+            name: client.to_owned(),
+            target,
+            flow: FlowId(0),
+            started: exchange.started,
+            ended: exchange.ended,
+            local: exchange.local,
+            outcome: exchange.outcome,
+            error: exchange.error.as_deref(),
+        };
+        let mut result = self.result(&seen, exchange.started, None, exchange.status);
+        // What the answer means, the proxy that gave it knows.
+        let path =
+            exchange.local.map(|local| self.paths.of(local, exchange.started, exchange.ended)).unwrap_or_default();
+        if let Some((hop, reason)) = who_knows(&path) {
+            result.reason = Some(reason.name().to_owned());
+            result.policy = hop.policy().map(ToString::to_string);
+            let failed =
+                Seen { outcome: Outcome::Failed, status: None, backend: None, took: Duration::ZERO, error: None };
+            let status = exchange.status.map(|status| format!("{status}: ")).unwrap_or_default();
+            result.explanation = format!("{status}{}", explain(&failed, &path));
+        }
         result
     }
 
@@ -379,6 +425,11 @@ impl Runner<'_> {
     }
 }
 
+fn open_in_words(result: &RequestResult, took: Duration) -> String {
+    let seen = Seen { outcome: Outcome::Held, status: None, backend: result.backend.as_ref(), took, error: None };
+    explain(&seen, &[])
+}
+
 fn never_begun(at: Instant, client: &str, target: &str, error: &str) -> RequestResult {
     RequestResult {
         at_ns: at.as_nanos(),
@@ -396,19 +447,6 @@ fn never_begun(at: Instant, client: &str, target: &str, error: &str) -> RequestR
         reason: None,
         policy: None,
         explanation: error.to_owned(),
-    }
-}
-
-fn crash_violation(crash: &crate::exec::Crash) -> Violation {
-    Violation {
-        invariant: "I12".to_owned(),
-        claim: "Nothing panics, whatever the input and the order of events.".to_owned(),
-        at_ns: crash.at.as_nanos(),
-        evidence: vec![Evidence {
-            at_ns: crash.at.as_nanos(),
-            event: format!("task `{}` of {} panicked: {}", crash.task, crash.process, crash.message),
-        }],
-        consequence: "Whatever that task served is gone without a word.".to_owned(),
     }
 }
 

@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use proxy_core::identity::Identity;
 
 use crate::app::{Client, EchoPort, Headers, HttpRequest, Names, PortProtocol, Target, Traffic, serve};
 use crate::cluster::{Cluster, ObjectName, ObjectReference, Pod, Protocol, TargetPort};
 use crate::mesh::{App, AppStart, ClusterView};
 use crate::node::SimHost;
 use crate::record::{AppPod, Journal};
-use crate::scenario::mesh_names;
 use crate::scenario::plan::{AppRule, Destination, PlannedLoad};
 use crate::scenario::workload::{first_pod, healthy_pods, owns};
 
@@ -97,7 +97,7 @@ pub(super) struct ClusterNames(pub(super) LateView);
 
 impl Names for ClusterNames {
     fn resolve(&self, host: &str, namespace: &str) -> Vec<IpAddr> {
-        self.0.get().map(|view| mesh_names::resolve(&view.get(), host, namespace)).unwrap_or_default()
+        self.0.get().map(|view| view.get().resolve(host, namespace).addresses().to_vec()).unwrap_or_default()
     }
 }
 
@@ -133,6 +133,13 @@ impl Clients {
     pub(super) fn address(&self, object: &ObjectReference) -> Option<IpAddr> {
         let cluster = self.cluster()?;
         cluster.pod(&first_pod(&cluster, object)?)?.addresses.first().copied()
+    }
+
+    /// The identity of a pod's service account.
+    pub(super) fn identity(&self, app: &AppPod) -> Option<Identity> {
+        let started = self.pods.get(&ObjectName::new(&app.namespace, &app.name))?;
+        let trust_domain = self.cluster()?.config().trust_domain.clone();
+        Some(Identity::new(&trust_domain, &app.namespace, &started.pod.spec.service_account))
     }
 
     /// Where a destination is now; `None` if it means a pod and there is none.
