@@ -13,8 +13,7 @@ use proxy_core::host::Instant;
 
 use super::ready::{Ready, TaskOrder};
 use super::stall::TaskInfo;
-use super::task::{Body, Crash, NONE, Parked, Particulars, Process, ProcessId, Slot, Tasks, Touchable, Work};
-use crate::event::NEAR;
+use super::task::{Body, Crash, NONE, Particulars, Process, ProcessId, Slot, Tasks, Touchable, Work};
 use crate::seed::Seed;
 
 /// One thread's worth of tasks.
@@ -24,10 +23,10 @@ use crate::seed::Seed;
 /// thread waits for it: the lock is held by the running thread throughout, and taking it again there costs a compare.
 /// Foreign code (polls, drops, wakers) is never called while the cell inside is borrowed.
 pub struct Executor {
-    tasks: ReentrantMutex<RefCell<Tasks>>,
+    pub(super) tasks: ReentrantMutex<RefCell<Tasks>>,
     /// The task being polled: address of its waker's data (0 for none), and its slot and generation.
-    current: AtomicUsize,
-    current_task: AtomicU64,
+    pub(super) current: AtomicUsize,
+    pub(super) current_task: AtomicU64,
 }
 
 /// Keeps other threads out for as long as it lives.
@@ -81,87 +80,6 @@ impl Executor {
             })),
             current: AtomicUsize::new(0),
             current_task: AtomicU64::new(0),
-        }
-    }
-
-    /// Remembers whom `waker` wakes.
-    #[inline]
-    pub(crate) fn park(&self, waker: &Waker) -> Parked {
-        if waker.data() as usize == self.current.load(Ordering::Relaxed) {
-            let task = self.current_task.load(Ordering::Relaxed);
-            Parked::Task { slot: (task >> 32) as u32, generation: task as u32 }
-        } else {
-            Parked::Other(waker.clone())
-        }
-    }
-
-    /// As [`Executor::park`], into a place that may hold somebody already; what is replaced is left in `discarded`.
-    #[inline]
-    pub(crate) fn park_in(&self, place: &mut Option<Parked>, waker: &Waker, discarded: &mut Vec<Parked>) {
-        match place {
-            Some(present) if present.will_wake(waker) => {}
-            _ => {
-                if let Some(old @ Parked::Other(_)) = place.replace(self.park(waker)) {
-                    discarded.push(old);
-                }
-            }
-        }
-    }
-
-    /// As [`Executor::park`], into a list of everyone waiting.
-    pub(crate) fn park_among(&self, list: &mut Vec<Parked>, waker: &Waker) {
-        let parked = self.park(waker);
-        if !list.iter().any(|other| other.is_same(&parked)) {
-            list.push(parked);
-        }
-    }
-
-    /// Notes with the task being polled what it works with.
-    #[inline]
-    pub(crate) fn note(&self, note: u32) {
-        if self.current.load(Ordering::Relaxed) != 0 {
-            let slot = (self.current_task.load(Ordering::Relaxed) >> 32) as usize;
-            if let Some(entry) = self.tasks.lock().borrow_mut().slots.get_mut(slot) {
-                entry.note = note;
-            }
-        }
-    }
-
-    /// The last note of each of these tasks (the greatest number if it made none), which also reads the tasks ahead of
-    /// waking them.
-    pub(crate) fn notes<'a>(&self, parked: impl Iterator<Item = Option<&'a Parked>>, notes: &mut [u32]) {
-        let guard = self.tasks.lock();
-        let tasks = guard.borrow();
-        let mut bodies = [None; NEAR];
-        for ((parked, note), body) in parked.zip(notes).zip(&mut bodies) {
-            if let Some(Parked::Task { slot, .. }) = parked
-                && let Some(entry) = tasks.slots.get(*slot as usize)
-            {
-                *note = entry.note;
-                *body = Some(*slot);
-            }
-        }
-        let touch = |slot: u32| tasks.slots.get(slot as usize)?.body.as_ref().map(|body| body.work.touch());
-        let touched = bodies.into_iter().flatten().filter_map(touch).fold(0, |seen, byte| seen ^ byte);
-        std::hint::black_box(touched);
-    }
-
-    /// Wakes a task of ours, calling nothing foreign; anybody else is given back.
-    #[inline]
-    pub(crate) fn wake_own(&self, parked: Parked) -> Option<Parked> {
-        match parked {
-            Parked::Task { slot, generation } => {
-                self.enqueue(slot, generation);
-                None
-            }
-            other => Some(other),
-        }
-    }
-
-    /// Wakes somebody.
-    pub(crate) fn wake(&self, parked: Parked) {
-        if let Some(Parked::Other(waker)) = self.wake_own(parked) {
-            waker.wake();
         }
     }
 
@@ -405,7 +323,7 @@ impl Executor {
     }
 
     #[inline]
-    fn enqueue(&self, slot: u32, generation: u32) {
+    pub(super) fn enqueue(&self, slot: u32, generation: u32) {
         let guard = self.tasks.lock();
         let tasks = &mut *guard.borrow_mut();
         let entry = &mut tasks.slots[slot as usize];
