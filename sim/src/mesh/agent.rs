@@ -59,6 +59,10 @@ impl Mesh {
         if !wanted {
             runtime.membership = Membership::Outside;
             self.sim.set_capture(runtime.namespace, None);
+            let key = runtime.pod.meta.key.clone();
+            if refused > 0 && self.cluster.set_redirection(&key, None) {
+                self.note_change();
+            }
             self.start_app_if_due(uid);
             return;
         }

@@ -14,6 +14,8 @@ use crate::control::translate;
 use crate::node::{KillMode, SimHost};
 use crate::record::ObservationKind;
 
+mod annotation;
+
 const LIMIT: Duration = Duration::from_secs(120);
 const PORT: u16 = 8080;
 
@@ -345,32 +347,4 @@ spec:
     let last = pods(&mesh);
     assert_eq!(last.len(), 5);
     assert!(last.iter().all(|pod| mesh.is_captured(pod) && !first.contains(pod)));
-}
-
-#[test]
-fn a_pod_whose_proxy_cannot_start_is_pending_and_fails_closed_until_it_can() {
-    let manifests = format!(
-        "{SHOP}
----
-apiVersion: v1
-kind: Pod
-metadata: {{name: squatter, namespace: plain}}
-spec: {{nodeName: node-1, containers: [{{name: c, image: squatter}}]}}
-"
-    );
-    let mut mesh = mesh_of(config(), &manifests);
-    let squatter = name("plain", "squatter");
-    let pod = ObjectReference::new(Kind::Pod, "plain", "squatter");
-    let label = LabelChange::Set("istio.io/dataplane-mode".into(), "ambient".into());
-    mesh.label(&pod, &[label]).expect("exists");
-    mesh.run_until(mesh.now() + Duration::from_secs(2)).expect("runs");
-    assert!(!mesh.is_captured(&squatter));
-    assert_eq!(mesh.cluster().pod(&squatter).expect("a pod").redirection(), Some(Redirection::Pending));
-    let host = mesh.pod(&squatter).expect("a pod").2.clone();
-    assert!(mesh.sim().capture(host.namespace_id()).is_some(), "rules without a proxy");
-    assert!(hello(&mut mesh, &squatter, "10.96.7.7:80".parse().unwrap()).is_err());
-    host.kill(KillMode::Close);
-    mesh.settle(LIMIT).expect("settles");
-    assert!(mesh.is_captured(&squatter));
-    assert_eq!(mesh.cluster().pod(&squatter).expect("a pod").redirection(), Some(Redirection::Enabled));
 }
