@@ -10,6 +10,7 @@ use super::place::Place;
 use crate::cluster::diagnostic::Problem;
 use crate::cluster::names;
 use crate::cluster::object::{Kind, Labels, Meta, ObjectName, OwnerReference};
+use crate::cluster::pod::REDIRECTION_ANNOTATION;
 use crate::cluster::selector::{Operator, Requirement, Selector};
 
 /// An object's metadata; what the cluster gives (uid, time, order) is left blank. `place` is the whole object.
@@ -78,12 +79,15 @@ pub(super) fn labels(place: Place<'_>, written: Option<&BTreeMap<String, String>
     shared(written)
 }
 
-/// Annotations, checked.
+/// Annotations, checked. The enrollment agent's word is not the author's to write: manifests exported from a cluster carry
+/// what another agent did there, and taken for true it would have proxies send HBONE where nobody listens for it.
 pub(super) fn annotations(place: Place<'_>, written: Option<&BTreeMap<String, String>>) -> Labels {
     for key in written.into_iter().flatten().map(|(key, _)| key) {
         place.key(key).check(names::label_key(key));
     }
-    shared(written)
+    let mut annotations = shared(written);
+    annotations.remove(REDIRECTION_ANNOTATION);
+    annotations
 }
 
 fn shared(written: Option<&BTreeMap<String, String>>) -> Labels {

@@ -46,3 +46,18 @@ fn a_pending_pod_that_is_no_longer_wanted_is_left_as_if_it_never_was() {
     let host = mesh.pod(&squatter).expect("a pod").2.clone();
     assert!(mesh.sim().capture(host.namespace_id()).is_none());
 }
+
+#[test]
+fn an_exported_manifest_does_not_say_that_its_pod_is_in_the_mesh() {
+    let manifests = format!(
+        "{SHOP}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: exported, namespace: plain, annotations: {{ambient.istio.io/redirection: enabled}}}}
+spec: {{containers: [{{name: c, image: echo}}]}}
+"
+    );
+    let mesh = mesh_of(config(), &manifests);
+    assert_eq!(mesh.cluster().pod(&name("plain", "exported")).expect("a pod").redirection(), None);
+}
