@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proxy_core::host::Instant;
 
+use super::enrollment::BYPASS_INBOUND_ANNOTATION;
 use super::object::{Labels, Meta};
 
 /// The annotation that says what has been done about redirection, as opposed to what labels intend.
@@ -142,6 +143,11 @@ impl Pod {
             "pending" => Some(Redirection::Pending),
             _ => None,
         }
+    }
+
+    /// Whether only what it sends is captured, by its annotation.
+    pub fn bypasses_inbound_capture(&self) -> bool {
+        self.meta.annotation(BYPASS_INBOUND_ANNOTATION) == Some("true")
     }
 
     /// Ready and not being deleted: what the control plane reports as healthy.

@@ -110,6 +110,9 @@ fn denied_by_all(world: &World, from: Instant, connection: &Connection) -> Optio
         Enrolled::No => None,
         Enrolled::Changing => return None,
     };
+    if identity.is_none() && server_pod.bypasses_inbound_capture() {
+        return None; // It asked to be reached around its proxy, which only sees what comes over HBONE.
+    }
     let source = connection.client.addresses.iter().copied().find(|own| own.is_ipv4() == server.local.is_ipv4())?;
     let attempt = Attempt {
         server: server_pod,

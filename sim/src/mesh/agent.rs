@@ -67,7 +67,7 @@ impl Mesh {
             return;
         }
         let Some(node) = self.nodes.get(&runtime.node) else { return };
-        let bypass_inbound = runtime.pod.meta.annotation("ambient.istio.io/bypass-inbound-capture") == Some("true");
+        let bypass_inbound = runtime.pod.bypasses_inbound_capture();
         self.sim.set_capture(runtime.namespace, Some(Capture { bypass_inbound, ..Capture::default() }));
         let in_pod = node.host.in_namespace(runtime.namespace).marked(crate::node::PROXY_MARK);
         let key = runtime.pod.meta.key.clone();
