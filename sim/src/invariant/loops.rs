@@ -59,12 +59,88 @@ impl Checker for NoLoops {
             }
             ObservationKind::Proxy { event: Event::Closed { connection, .. }, .. } => {
                 // A trace is one connection long; its outbound end closes last or nearly so.
+                let outbound = (connection.trace, Reporter::Source);
                 if connection.reporter == Reporter::Source {
-                    self.passed.remove(&(connection.trace, Reporter::Source));
+                    self.passed.remove(&outbound);
+                }
+                // A client outside the mesh has no outbound end.
+                if connection.reporter == Reporter::Source || !self.passed.contains_key(&outbound) {
                     self.passed.remove(&(connection.trace, Reporter::Destination));
                 }
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proxy_core::telemetry::{ConnectionId, ConnectionInfo, ConnectionSecurity, Hop, Reason};
+
+    use super::*;
+    use crate::invariant::{Deltas, flows::Flows, truth::Truth};
+
+    fn observe(checker: &mut NoLoops, event: Event) -> usize {
+        let world = World { truth: Truth::default(), flows: Flows::default(), deltas: Deltas::default() };
+        let kind = ObservationKind::Proxy { node: "n".into(), event };
+        let mut findings = Vec::new();
+        checker.observe(&world, &Observation { at: Instant::START, kind }, &mut findings);
+        findings.len()
+    }
+
+    fn pass(reporter: Reporter) -> Arc<ConnectionInfo> {
+        let end: SocketAddr = "10.0.0.1:80".parse().expect("an address");
+        Arc::new(ConnectionInfo {
+            id: ConnectionId(1),
+            trace: TraceId([1; 16]),
+            reporter,
+            local_workload: None,
+            source: end,
+            source_workload: None,
+            source_identity: None,
+            original_destination: end,
+            destination: None,
+            authority: None,
+            destination_workload: None,
+            destination_service: None,
+            destination_service_name: None,
+            hop: Hop::Plain,
+            security: ConnectionSecurity::Unknown,
+        })
+    }
+
+    fn opened(reporter: Reporter) -> Event {
+        Event::Opened { at: Instant::START, connection: pass(reporter) }
+    }
+
+    fn closed(reporter: Reporter) -> Event {
+        Event::Closed {
+            at: Instant::START,
+            connection: pass(reporter),
+            sent: 0,
+            received: 0,
+            duration: std::time::Duration::ZERO,
+            reason: Reason::Completed,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn connections_from_outside_the_mesh_are_forgotten_when_they_end() {
+        let mut checker = NoLoops::default();
+        assert_eq!(observe(&mut checker, opened(Reporter::Destination)), 0);
+        assert_eq!(observe(&mut checker, closed(Reporter::Destination)), 0);
+        assert!(checker.passed.is_empty());
+    }
+
+    #[test]
+    fn a_second_pass_is_noticed_while_the_outbound_end_is_open() {
+        let mut checker = NoLoops::default();
+        assert_eq!(observe(&mut checker, opened(Reporter::Source)), 0);
+        assert_eq!(observe(&mut checker, opened(Reporter::Destination)), 0);
+        assert_eq!(observe(&mut checker, closed(Reporter::Destination)), 0);
+        assert_eq!(observe(&mut checker, opened(Reporter::Destination)), 1);
+        observe(&mut checker, closed(Reporter::Source));
+        assert!(checker.passed.is_empty());
     }
 }
