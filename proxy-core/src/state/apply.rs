@@ -29,7 +29,7 @@ impl Snapshot {
         for resource in &update.upserted {
             if let Err(reason) = check(resource) {
                 if let Resource::Authorization(policy) = resource {
-                    next.policies.refuse(&policy.key);
+                    applied.policies_changed |= next.policies.refuse(&policy.key);
                 }
                 applied.rejected.push(Rejected { name: resource.name(), reason });
                 continue;

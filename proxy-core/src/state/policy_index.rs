@@ -104,11 +104,10 @@ impl PolicyIndex {
         true
     }
 
-    /// A policy could not be taken.
-    pub(super) fn refuse(&mut self, key: &PolicyKey) {
-        if !self.by_key.contains_key(key) {
-            self.refused.insert(key.clone(), ());
-        }
+    /// A policy could not be taken. Returns whether anything changed: without a previous value, whoever names it is
+    /// refused from here on.
+    pub(super) fn refuse(&mut self, key: &PolicyKey) -> bool {
+        !self.by_key.contains_key(key) && self.refused.insert(key.clone(), ()).is_none()
     }
 
     fn unlink(&mut self, old: &Authorization) {

@@ -143,7 +143,10 @@ fn rejected_policy_refuses_whoever_names_it() {
     let unknown = Verdict::PolicyUnknown(PolicyKey::new("ns", "bad"));
     let named_first = apply(&fresh(attached(&[]), []), &upsert([attached(&["bad"])], [], []));
     assert!(verdict(&named_first, 80).is_allowed());
-    assert_eq!(verdict(&apply(&named_first, &upsert([], [], [bad.clone()])), 80), unknown);
+    let (refused, applied) = Snapshot::apply(&named_first, &upsert([], [], [bad.clone()]));
+    assert_eq!(verdict(&refused, 80), unknown);
+    assert!(applied.policies_changed, "connections admitted before are judged again");
+    assert!(!Snapshot::apply(&refused, &upsert([], [], [bad.clone()])).1.policies_changed);
     let rejected_first = apply(&fresh(attached(&[]), []), &upsert([], [], [bad]));
     let after = apply(&rejected_first, &upsert([attached(&["bad"])], [], []));
     assert_eq!(verdict(&after, 80), unknown);
