@@ -236,7 +236,9 @@ fn a_right_mesh_breaks_nothing() {
     let opened = story.now;
     story.tell(ObservationKind::Wire(WireFact::FirstBytes { source, destination, opened, tls: true }));
     let outbound = story.opened(1, Reporter::Source);
-    let inbound = story.info(1, Reporter::Destination);
+    let mut inbound = (*story.info(2, Reporter::Destination)).clone();
+    inbound.trace = outbound.trace;
+    let inbound = Arc::new(inbound);
     story.proxy(Event::Opened { at: opened, connection: inbound.clone() });
     story.connect(1, "server");
     story.finish(1);
