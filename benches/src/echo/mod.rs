@@ -1,9 +1,11 @@
-//! The workload every engine can run: half of the hosts send 1 KiB every 10 ms to the other half, which echo it.
+//! The workload every engine can run: half of the hosts send 1 KiB every 10 ms to the other half, which echo it. The pairs
+//! are spread evenly over the 10 ms, as clients that know nothing of each other are.
 //!
 //! One packet takes 1 ms each way on our fabric, as it does at least on the two others, whose clocks tick in
 //! milliseconds. Each engine runs for as much virtual time as takes it a moment; speed is virtual seconds per wall second
 //! (see [`crate::stopwatch`]) after connections are open. Engines that cannot run a size in reasonable time sit it out.
 
+mod application;
 mod fabric;
 mod turmoil_engine;
 mod turmoil_net_engine;

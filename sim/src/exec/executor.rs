@@ -13,7 +13,7 @@ use proxy_core::host::Instant;
 
 use super::ready::{Ready, TaskOrder};
 use super::stall::TaskInfo;
-use super::task::{Body, Crash, NONE, Parked, Particulars, Process, ProcessId, Slot, Tasks, Work};
+use super::task::{Body, Crash, NONE, Particulars, Process, ProcessId, Slot, Tasks, Touchable, Work};
 use crate::seed::Seed;
 
 /// One thread's worth of tasks.
@@ -23,10 +23,10 @@ use crate::seed::Seed;
 /// thread waits for it: the lock is held by the running thread throughout, and taking it again there costs a compare.
 /// Foreign code (polls, drops, wakers) is never called while the cell inside is borrowed.
 pub struct Executor {
-    tasks: ReentrantMutex<RefCell<Tasks>>,
+    pub(super) tasks: ReentrantMutex<RefCell<Tasks>>,
     /// The task being polled: address of its waker's data (0 for none), and its slot and generation.
-    current: AtomicUsize,
-    current_task: AtomicU64,
+    pub(super) current: AtomicUsize,
+    pub(super) current_task: AtomicU64,
 }
 
 /// Keeps other threads out for as long as it lives.
@@ -83,57 +83,6 @@ impl Executor {
         }
     }
 
-    /// Remembers whom `waker` wakes.
-    #[inline]
-    pub(crate) fn park(&self, waker: &Waker) -> Parked {
-        if waker.data() as usize == self.current.load(Ordering::Relaxed) {
-            let task = self.current_task.load(Ordering::Relaxed);
-            Parked::Task { slot: (task >> 32) as u32, generation: task as u32 }
-        } else {
-            Parked::Other(waker.clone())
-        }
-    }
-
-    /// As [`Executor::park`], into a place that may hold somebody already; what is replaced is left in `discarded`.
-    #[inline]
-    pub(crate) fn park_in(&self, place: &mut Option<Parked>, waker: &Waker, discarded: &mut Vec<Parked>) {
-        match place {
-            Some(present) if present.will_wake(waker) => {}
-            _ => {
-                if let Some(old @ Parked::Other(_)) = place.replace(self.park(waker)) {
-                    discarded.push(old);
-                }
-            }
-        }
-    }
-
-    /// As [`Executor::park`], into a list of everyone waiting.
-    pub(crate) fn park_among(&self, list: &mut Vec<Parked>, waker: &Waker) {
-        let parked = self.park(waker);
-        if !list.iter().any(|other| other.is_same(&parked)) {
-            list.push(parked);
-        }
-    }
-
-    /// Wakes a task of ours, calling nothing foreign; anybody else is given back.
-    #[inline]
-    pub(crate) fn wake_own(&self, parked: Parked) -> Option<Parked> {
-        match parked {
-            Parked::Task { slot, generation } => {
-                self.enqueue(slot, generation);
-                None
-            }
-            other => Some(other),
-        }
-    }
-
-    /// Wakes somebody.
-    pub(crate) fn wake(&self, parked: Parked) {
-        if let Some(Parked::Other(waker)) = self.wake_own(parked) {
-            waker.wake();
-        }
-    }
-
     pub(crate) fn hold(&self) -> Held<'_> {
         Held(self.tasks.lock())
     }
@@ -168,7 +117,7 @@ impl Executor {
         if !self.is_alive(process) {
             return;
         }
-        let work: Work = Box::pin(work);
+        let work: Work = Box::pin(Touchable::new(work));
         let guard = self.tasks.lock();
         let tasks = &mut *guard.borrow_mut();
         tasks.spawned += 1;
@@ -184,6 +133,7 @@ impl Executor {
                     doomed: false,
                     alive: false,
                     polls_this_instant: 0,
+                    note: u32::MAX,
                     last_poll_at: Instant::FAR_FUTURE,
                     polls: 0,
                     body: None,
@@ -211,6 +161,7 @@ impl Executor {
             doomed: false,
             alive: true,
             polls_this_instant: 0,
+            note: u32::MAX,
             last_poll_at: Instant::FAR_FUTURE,
             polls: 0,
             body: Some(Body { work, waker }),
@@ -372,7 +323,7 @@ impl Executor {
     }
 
     #[inline]
-    fn enqueue(&self, slot: u32, generation: u32) {
+    pub(super) fn enqueue(&self, slot: u32, generation: u32) {
         let guard = self.tasks.lock();
         let tasks = &mut *guard.borrow_mut();
         let entry = &mut tasks.slots[slot as usize];

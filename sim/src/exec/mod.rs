@@ -1,6 +1,7 @@
 //! The executor: one thread, tasks that belong to processes, a repeatable order.
 
 mod executor;
+mod parking;
 mod ready;
 pub mod stall;
 mod task;

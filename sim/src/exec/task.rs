@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
+use pin_project_lite::pin_project;
 use proxy_core::host::Instant;
 
 use super::ready::Ready;
@@ -25,7 +26,45 @@ pub struct Crash {
     pub message: String,
 }
 
-pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type Work = Pin<Box<dyn Touch>>;
+
+/// A task's future, whose ends in memory can be read ahead of polling it.
+pub(super) trait Touch: Future<Output = ()> + Send {
+    /// Reads a byte at either end; it means nothing.
+    fn touch(&self) -> u8;
+}
+
+pin_project! {
+    /// A future between two bytes.
+    #[repr(C)]
+    pub(super) struct Touchable<F> {
+        head: u8,
+        #[pin]
+        work: F,
+        tail: u8,
+    }
+}
+
+impl<F> Touchable<F> {
+    pub(super) fn new(work: F) -> Self {
+        Touchable { head: 0, work, tail: 0 }
+    }
+}
+
+impl<F: Future> Future for Touchable<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().work.poll(context)
+    }
+}
+
+impl<F: Future<Output = ()> + Send> Touch for Touchable<F> {
+    fn touch(&self) -> u8 {
+        self.head ^ self.tail
+    }
+}
 
 /// What a task is made of while it is not being polled.
 pub(super) struct Body {
@@ -47,6 +86,8 @@ pub(super) struct Slot {
     pub(super) doomed: bool,
     pub(super) alive: bool,
     pub(super) polls_this_instant: u32,
+    /// What this task last worked with, for whoever looks ahead: see [`Executor::note`](super::Executor::note).
+    pub(super) note: u32,
     /// Far future when never polled.
     pub(super) last_poll_at: Instant,
     pub(super) polls: u64,

@@ -47,7 +47,8 @@ pub use watch::WireWatch;
 pub struct Deltas {
     /// Δ_policy: from the last acknowledgement of a configuration to its enforcement on open connections. 100 ms.
     pub policy: Duration,
-    /// Δ_enrol: from the agent's word that both pods are in the mesh to no plaintext between them. 0.
+    /// Δ_enrol: from the agent's word that both pods are in the mesh to no plaintext between them. 1 s: that word reaches
+    /// callers' proxies by way of the control plane.
     pub enrollment: Duration,
     /// Δ_ep: how long ago an endpoint may have ceased to be one and still be chosen. 2 s.
     pub endpoint: Duration,
@@ -59,7 +60,7 @@ impl Default for Deltas {
     fn default() -> Self {
         Deltas {
             policy: Duration::from_millis(100),
-            enrollment: Duration::ZERO,
+            enrollment: Duration::from_secs(1),
             endpoint: Duration::from_secs(2),
             wait: Duration::from_secs(60),
         }

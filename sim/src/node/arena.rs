@@ -46,6 +46,12 @@ impl<T> Arena<T> {
         }
     }
 
+    /// Whatever is in a slot.
+    #[inline]
+    pub(crate) fn at(&self, slot: u32) -> Option<&T> {
+        self.slots.get(slot as usize)?.value.as_ref()
+    }
+
     #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         match self.slots.get_mut(key.slot as usize) {

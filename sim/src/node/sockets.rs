@@ -66,6 +66,13 @@ pub(super) struct TcpSocket {
 }
 
 impl TcpSocket {
+    /// Reads a little of everything the next call will need; see [`Tcb::touch`].
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        let ports = u64::from(self.local.port() ^ self.remote.port());
+        self.tcb.touch() ^ self.armed.as_nanos() ^ u64::from(self.route.path ^ self.peer.slot ^ self.mark) ^ ports
+    }
+
     pub(super) fn flow(&self) -> FlowKey {
         FlowKey { namespace: self.namespace, local: self.local, remote: self.remote }
     }

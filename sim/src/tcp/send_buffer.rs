@@ -38,6 +38,12 @@ impl SendBuffer {
         self.len - self.sent
     }
 
+    /// The oldest chunk.
+    #[inline]
+    pub(super) fn first(&self) -> Option<&Payload> {
+        self.chunks.get(0)
+    }
+
     /// Appends a copy of `data`.
     pub(super) fn push(&mut self, data: &[u8]) {
         if data.is_empty() {
