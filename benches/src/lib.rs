@@ -3,16 +3,23 @@
 //! Wall-clock figures mean nothing between machines, so each benchmark that makes a claim runs its peer in the same
 //! process and prints the ratio. The map:
 //!
-//! - [`echo`]: pairs of hosts echoing, on our fabric, on turmoil-net and on turmoil.
+//! - [`authorize`]: policy decisions by number of policies.
+//! - [`resolve`]: lookups and updates of a large configuration.
 //! - [`tcp`]: one connection driven by hand: cost of a segment.
+//! - [`echo`]: pairs of hosts echoing, on our fabric, on turmoil-net and on turmoil; timed by [`stopwatch`].
 
 use criterion::Criterion;
 
+pub mod authorize;
 pub mod echo;
+pub mod resolve;
+pub mod stopwatch;
 pub mod tcp;
 
 /// All benchmarks, in order of cost.
 pub fn benchmarks(criterion: &mut Criterion) {
+    authorize::benchmarks(criterion);
+    resolve::benchmarks(criterion);
     tcp::benchmarks(criterion);
     echo::benchmarks(criterion);
 }

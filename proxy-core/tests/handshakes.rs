@@ -1,4 +1,5 @@
 //! Who is believed, who is not, and what it is called.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this host is tokio's paused clock")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The pool of tunnels: reuse, limits, failure, rotation, idleness, keepalive.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this host is tokio's paused clock")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Tunnels end to end: mutual TLS, CONNECT, half-close, flow control, resets.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this host is tokio's paused clock")]
 
 mod support;
 

@@ -3,11 +3,17 @@
 //!
 //! Run with `cargo run --release -p sim --example idle_mesh`. Wall-clock figures are of this machine; the rest is exact.
 
-#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a tool that measures the simulator from outside")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stdout,
+    reason = "a tool that measures the simulator from outside"
+)]
 
 use std::time::{Duration, Instant};
 
 use sim::cluster::{ClusterConfig, yaml};
+use sim::control::translate;
 use sim::mesh::{Mesh, MeshConfig, NoApps};
 
 /// Pods of one Deployment.
@@ -31,6 +37,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     mesh.run_until(settled_at + Duration::from_secs(3600) * hours as u32)?;
     let total = start.elapsed();
     let captured = mesh.cluster().pods().filter(|pod| mesh.is_captured(&pod.meta.key)).count();
+    let start = Instant::now();
+    let records = translate(mesh.cluster()).resources.len();
+    println!("a full translation of {records} records takes {:?}", start.elapsed());
     let used = resident().saturating_sub(before);
     println!("nodes {nodes}, pods {pods}, captured {captured}, certificates signed {}", mesh.authority().signed());
     println!("built in {built:?}; settled at virtual {settled_at}, wall {:?}", settled - built);

@@ -250,3 +250,32 @@ fn accept_returns_connections_in_the_order_they_opened() {
     });
     assert_eq!(order.expect("finishes"), vec![0, 1, 2, 3, 4]);
 }
+
+#[test]
+fn a_link_that_gets_faster_keeps_the_order_of_what_is_under_way() {
+    let pair = Pair::new(1);
+    let slow = LinkTable { cross_node: Link::with_latency(Duration::from_millis(10)), ..LinkTable::default() };
+    pair.sim.set_links(slow);
+    let arrived = Arc::new(Mutex::new(Vec::new()));
+    let (server, seen) = (pair.server.clone(), Arc::clone(&arrived));
+    let socket = pair.server.bind_udp(at("0.0.0.0:9")).expect("binds");
+    pair.server.spawn("receiver", async move {
+        let mut buffer = [0; 8];
+        while socket.recv_from(&mut buffer).await.is_ok() {
+            seen.lock().push((server.now().as_nanos() / 1000, buffer[0]));
+        }
+    });
+    let client = pair.client.clone();
+    pair.client.spawn("sender", async move {
+        let socket = client.bind_udp(at("0.0.0.0:0")).expect("binds");
+        for number in 0..3 {
+            socket.send_to(&[number], at("10.0.1.1:9")).await.expect("sends");
+            client.sleep(Duration::from_millis(6)).await;
+        }
+    });
+    pair.sim.run_for(Duration::from_millis(3)).expect("runs");
+    pair.sim.set_links(LinkTable::default());
+    pair.sim.run_until_idle().expect("runs");
+    // Sent at 0, 6 and 12 ms; the second may not overtake the first, the third need not wait.
+    assert_eq!(*arrived.lock(), vec![(10_000, 0), (10_000, 1), (12_250, 2)]);
+}

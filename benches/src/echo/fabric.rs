@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::stopwatch::Stopwatch;
 use proxy_core::host::{Dial, Host, Instant, Listener};
 use sim::fabric::{Link, LinkTable, NamespaceSpec, NodeSpec};
 use sim::node::{Sim, SimConfig, SimHost};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{MESSAGE, Outcome, PERIOD, PORT, WARM_UP};
+use super::{Outcome, PERIOD, PORT, WARM_UP, application};
 
 /// Runs the workload: every host is a pod on a node of its own.
 ///
@@ -24,14 +24,15 @@ pub(super) fn run(hosts: usize, span: Duration) -> Outcome {
         let server = host(&sim, 2 * pair);
         let client = host(&sim, 2 * pair + 1);
         server.spawn("echo", serve(server.clone()));
-        client.spawn("client", drive(client.clone(), SocketAddr::new(address(2 * pair), PORT), Arc::clone(&echoes)));
+        let (server_at, phase) = (SocketAddr::new(address(2 * pair), PORT), application::phase(pair, hosts / 2));
+        client.spawn("client", drive(client.clone(), server_at, phase, Arc::clone(&echoes)));
     }
     let start = Instant::START + WARM_UP;
     sim.run_until(start).expect("connections open");
     let before = echoes.load(Ordering::Relaxed);
-    let wall = std::time::Instant::now();
+    let stopwatch = Stopwatch::start();
     sim.run_until(start + span).expect("the run goes on");
-    Outcome { wall: wall.elapsed(), echoes: echoes.load(Ordering::Relaxed) - before }
+    Outcome { worked: stopwatch.elapsed(), echoes: echoes.load(Ordering::Relaxed) - before }
 }
 
 fn address(index: usize) -> IpAddr {
@@ -53,24 +54,16 @@ fn host(sim: &Sim, index: usize) -> SimHost {
 async fn serve(host: SimHost) {
     let at = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT);
     let listener = host.listen(at).expect("the port is free");
-    let mut stream = listener.accept().await.expect("a client comes").stream;
-    let mut message = [0; MESSAGE];
-    while stream.read_exact(&mut message).await.is_ok() {
-        if stream.write_all(&message).await.is_err() {
-            return;
-        }
-    }
+    application::serve(listener.accept().await.expect("a client comes").stream).await;
 }
 
-async fn drive(host: SimHost, server: SocketAddr, echoes: Arc<AtomicU64>) {
+async fn drive(host: SimHost, server: SocketAddr, phase: Duration, echoes: Arc<AtomicU64>) {
     let mut stream = host.dial(Dial::to(server)).await.expect("the server listens");
-    let mut message = [7; MESSAGE];
-    let mut next = host.now();
+    let mut next = host.now() + phase;
     loop {
-        stream.write_all(&message).await.expect("the server lives");
-        stream.read_exact(&mut message).await.expect("the server answers");
+        host.sleep_until(next).await;
+        application::exchange(&mut stream).await.expect("the server answers");
         echoes.fetch_add(1, Ordering::Relaxed);
         next += PERIOD;
-        host.sleep_until(next).await;
     }
 }

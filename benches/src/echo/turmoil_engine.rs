@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use turmoil::net::{TcpListener, TcpStream};
 
-use super::{MESSAGE, Outcome, PERIOD, PORT, WARM_UP};
+use crate::stopwatch::Stopwatch;
+
+use super::{Outcome, PERIOD, PORT, WARM_UP, application};
 
 const TICK: Duration = Duration::from_millis(1);
 
@@ -28,26 +29,20 @@ pub(super) fn run(hosts: usize, span: Duration) -> Outcome {
         let server = format!("server-{pair}");
         sim.host(server.as_str(), || async {
             let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
-            let (mut stream, _) = listener.accept().await?;
-            let mut message = [0; MESSAGE];
-            loop {
-                stream.read_exact(&mut message).await?;
-                stream.write_all(&message).await?;
-            }
+            application::serve(listener.accept().await?.0).await;
+            Ok(())
         });
-        let echoes = Rc::clone(&echoes);
+        let (echoes, phase) = (Rc::clone(&echoes), application::phase(pair, hosts / 2));
         sim.host(format!("client-{pair}"), move || {
             let (server, echoes) = (server.clone(), Rc::clone(&echoes));
             async move {
                 let mut stream = TcpStream::connect((server.as_str(), PORT)).await?;
-                let mut message = [7; MESSAGE];
-                let mut next = tokio::time::Instant::now();
+                let mut next = tokio::time::Instant::now() + phase;
                 loop {
-                    stream.write_all(&message).await?;
-                    stream.read_exact(&mut message).await?;
+                    tokio::time::sleep_until(next).await;
+                    application::exchange(&mut stream).await?;
                     echoes.set(echoes.get() + 1);
                     next += PERIOD;
-                    tokio::time::sleep_until(next).await;
                 }
             }
         });
@@ -56,9 +51,9 @@ pub(super) fn run(hosts: usize, span: Duration) -> Outcome {
         sim.step().expect("connections open");
     }
     let before = echoes.get();
-    let wall = std::time::Instant::now();
+    let stopwatch = Stopwatch::start();
     while sim.elapsed() < WARM_UP + span {
         sim.step().expect("the run goes on");
     }
-    Outcome { wall: wall.elapsed(), echoes: echoes.get() - before }
+    Outcome { worked: stopwatch.elapsed(), echoes: echoes.get() - before }
 }

@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use turmoil_net::fixture::ClientServer;
 use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
 
-use super::{MESSAGE, Outcome, PERIOD, PORT, WARM_UP};
+use crate::stopwatch::Stopwatch;
+
+use super::{Outcome, PERIOD, PORT, WARM_UP, application};
 
 /// Runs the workload. A host more keeps the time: the fixture ends with its client.
 ///
@@ -20,37 +21,32 @@ pub(super) fn run(hosts: usize, span: Duration) -> Outcome {
     for pair in 0..hosts / 2 {
         let server = format!("server-{pair}");
         fixture = fixture.server(server.as_str(), serve());
-        fixture = fixture.server(format!("client-{pair}").as_str(), drive(server, Rc::clone(&echoes)));
+        fixture = fixture.server(
+            format!("client-{pair}").as_str(),
+            drive(server, application::phase(pair, hosts / 2), Rc::clone(&echoes)),
+        );
     }
     fixture.run("timekeeper", async move {
         tokio::time::sleep(WARM_UP).await;
         let before = echoes.get();
-        let wall = std::time::Instant::now();
+        let stopwatch = Stopwatch::start();
         tokio::time::sleep(span).await;
-        Outcome { wall: wall.elapsed(), echoes: echoes.get() - before }
+        Outcome { worked: stopwatch.elapsed(), echoes: echoes.get() - before }
     })
 }
 
 async fn serve() {
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await.expect("the port is free");
-    let (mut stream, _) = listener.accept().await.expect("a client comes");
-    let mut message = [0; MESSAGE];
-    while stream.read_exact(&mut message).await.is_ok() {
-        if stream.write_all(&message).await.is_err() {
-            return;
-        }
-    }
+    application::serve(listener.accept().await.expect("a client comes").0).await;
 }
 
-async fn drive(server: String, echoes: Rc<Cell<u64>>) {
+async fn drive(server: String, phase: Duration, echoes: Rc<Cell<u64>>) {
     let mut stream = TcpStream::connect((server.as_str(), PORT)).await.expect("the server listens");
-    let mut message = [7; MESSAGE];
-    let mut next = tokio::time::Instant::now();
+    let mut next = tokio::time::Instant::now() + phase;
     loop {
-        stream.write_all(&message).await.expect("the server lives");
-        stream.read_exact(&mut message).await.expect("the server answers");
+        tokio::time::sleep_until(next).await;
+        application::exchange(&mut stream).await.expect("the server answers");
         echoes.set(echoes.get() + 1);
         next += PERIOD;
-        tokio::time::sleep_until(next).await;
     }
 }

@@ -121,6 +121,12 @@ impl ClientConnection {
         self.state.lock().streams
     }
 
+    /// In use and with streams. A retired connection may end at its last stream before anyone has read that stream's end.
+    fn is_busy(&self) -> bool {
+        let state = self.state.lock();
+        state.streams > 0 && state.send.is_some()
+    }
+
     pub(super) fn last_used(&self) -> Instant {
         self.state.lock().last_used
     }
@@ -162,7 +168,7 @@ pub(super) async fn establish<H: Host>(
     id: u64,
     key: &PoolKey,
     certificate: &WorkloadCertificate,
-) -> Result<(Arc<ClientConnection>, Driver<H>), HboneError> {
+) -> Result<(Arc<ClientConnection>, Box<Driver<H>>), HboneError> {
     let to = key.destination;
     let tcp = timer::timeout(host, config.connect_timeout, host.dial(Dial::to(to)))
         .await
@@ -199,7 +205,7 @@ pub(super) async fn establish<H: Host>(
     let idle = Box::pin(host.sleep(config.idle_max));
     let driver =
         Driver { host: host.clone(), shared: shared.clone(), connection, ping, idle_max: config.idle_max, idle };
-    Ok((shared, driver))
+    Ok((shared, Box::new(driver)))
 }
 
 /// Moves the bytes of one connection, watches its peer, and retires it when it is idle or the peer says so.
@@ -238,9 +244,9 @@ impl<H: Host> Driver<H> {
             }
             if let Poll::Ready(outcome) = Pin::new(&mut self.connection).poll(context) {
                 let refused = self.shared.failure.get().is_some();
-                let busy = self.shared.streams() > 0;
+                let busy = self.shared.is_busy();
                 let reason =
-                    if refused { Reason::TlsFailed } else { end_of_connection(outcome.as_ref().map(|()| ()), busy) };
+                    if refused { Reason::TlsFailed } else { end_of_connection(outcome.as_ref().copied(), busy) };
                 return Poll::Ready(self.over(reason));
             }
             if let Some(ping) = &mut self.ping

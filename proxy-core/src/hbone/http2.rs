@@ -24,7 +24,8 @@ pub struct Http2Settings {
     pub connection_window: u32,
     /// The largest frame we accept, 16 KiB to 16 MiB less one byte. Default 1 MiB.
     pub frame_max: u32,
-    /// Bytes a stream may hold unsent. Default 400 KiB.
+    /// Bytes a stream may hold unsent. Default 64 KiB: the operating system holds more, and what is queued here is
+    /// paid for in memory long after.
     pub send_buffer_max: u32,
     /// The largest header list a server accepts. Default 64 KiB.
     pub server_header_list_max: u32,
@@ -44,7 +45,7 @@ impl Default for Http2Settings {
             stream_window: 4 << 20,
             connection_window: 16 << 20,
             frame_max: 1 << 20,
-            send_buffer_max: 400 << 10,
+            send_buffer_max: 64 << 10,
             server_header_list_max: 64 << 10,
             client_header_list_max: 16 << 10,
             server_streams_max: 200,

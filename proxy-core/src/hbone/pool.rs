@@ -233,7 +233,8 @@ impl<H: Host> Inner<H> {
     /// The life of one connection.
     async fn run(self: Arc<Self>, id: u64, key: PoolKey, certificate: Arc<WorkloadCertificate>, guard: AttemptGuard) {
         let attempt = guard.0.clone();
-        let establishing = client::establish(&self.host, &self.config, id, &key, &certificate);
+        // Boxed: the task lives as long as the connection, and its handshake is large and short.
+        let establishing = Box::pin(client::establish(&self.host, &self.config, id, &key, &certificate));
         let established = unless_ended(&attempt, establishing).await;
         drop(certificate);
         let (connection, mut driver) = match established {

@@ -84,7 +84,8 @@ impl<H: Host> Acceptor<H> {
             return Err(HboneError::Limit(format!("{} handshakes were under way already", config.handshakes_max)));
         };
         let left = deadline.saturating_since(self.host.now());
-        timer::timeout(&self.host, left, self.handshake(tcp, certificate))
+        // Boxed: the caller's task lives as long as the connection, and its handshake is large and short.
+        timer::timeout(&self.host, left, Box::pin(self.handshake(tcp, certificate)))
             .await
             .map_err(|_| TlsError::Timeout(config.handshake_timeout))?
     }
@@ -115,6 +116,7 @@ impl<H: Host> Acceptor<H> {
             peer_identity: info.peer_identity.clone(),
             local_workload: None,
         }));
+        let connection = Box::new(connection);
         let (host, sink, resets) = (self.host.clone(), sink.clone(), Resets::default());
         Ok(ServerConnection { info, host, sink, connection, ping, resets, leaving: false, closed: None })
     }
@@ -126,7 +128,7 @@ pub struct ServerConnection<H: Host> {
     info: Arc<TunnelInfo>,
     host: H,
     sink: Arc<dyn Sink>,
-    connection: h2::server::Connection<TlsStream<H::Tcp>, Bytes>,
+    connection: Box<h2::server::Connection<TlsStream<H::Tcp>, Bytes>>,
     ping: Option<Ping<H>>,
     resets: Resets,
     /// GOAWAY has been announced.

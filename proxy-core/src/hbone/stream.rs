@@ -15,8 +15,9 @@ use super::http2::Resets;
 use crate::identity::Identity;
 use crate::telemetry::Reason;
 
-/// The most bytes one write takes, and so the largest DATA frame: what a receiver has to gather before it can deliver.
-const WRITE_MAX: usize = 64 << 10;
+/// The most bytes one write takes, and so the largest DATA frame we send: with its head it fills one TLS record. A receiver
+/// gathers a whole frame before it can deliver any of it, and keeps a buffer of that size for the life of the connection.
+const WRITE_MAX: usize = (16 << 10) - 9;
 
 /// The connection a tunnel runs in.
 #[derive(Clone, Debug, PartialEq, Eq)]

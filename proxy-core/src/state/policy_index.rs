@@ -186,3 +186,5 @@ impl PolicyIndex {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transitions;

@@ -15,6 +15,8 @@ use super::{Applied, Snapshot, Update};
 /// snapshots are the same here only if they are the same allocation.
 pub struct SharedUpdate {
     update: Update,
+    /// A snapshot the result is likely to equal.
+    twin: Weak<Snapshot>,
     memo: Mutex<Vec<Memo>>,
 }
 
@@ -30,7 +32,14 @@ struct Memo {
 impl SharedUpdate {
     /// Wraps an update to be sent.
     pub fn new(update: Update) -> Arc<Self> {
-        Arc::new(SharedUpdate { update, memo: Mutex::default() })
+        Arc::new(SharedUpdate { update, twin: Weak::new(), memo: Mutex::default() })
+    }
+
+    /// As [`SharedUpdate::new`], for an update that says everything to a proxy that joins late, or again. `twin` is
+    /// what the others hold: if the result is equal to it, it is used instead, and the late proxy shares with them
+    /// from then on. The result is computed all the same.
+    pub fn everything(update: Update, twin: &Arc<Snapshot>) -> Arc<Self> {
+        Arc::new(SharedUpdate { update, twin: Arc::downgrade(twin), memo: Mutex::default() })
     }
 
     /// The snapshot after this update, and what came of it.
@@ -42,6 +51,7 @@ impl SharedUpdate {
             return (known.result.clone(), known.applied.clone());
         }
         let (result, applied) = Snapshot::apply(base, &self.update);
+        let result = self.twin.upgrade().filter(|twin| *twin == result).unwrap_or(result);
         let applied = Arc::new(applied);
         if memo.len() >= MEMO_MAX {
             memo.remove(0);

@@ -69,10 +69,12 @@ impl<H: Host, C> Clone for Ztunnel<H, C> {
     }
 }
 
-/// The instances of a proxy, by uid.
+type ByUid<H, C> = BTreeMap<Arc<str>, Arc<Instance<H, C>>>;
+
+/// The instances of a proxy.
 struct Instances<H: Host, C> {
     shared: Arc<Shared<H, C>>,
-    by_uid: Mutex<BTreeMap<Arc<str>, Arc<Instance<H, C>>>>,
+    by_uid: Mutex<ByUid<H, C>>,
     /// Of the proxy itself; each instance has its own.
     drain: DrainTrigger,
 }

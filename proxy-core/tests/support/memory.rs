@@ -1,18 +1,18 @@
 //! [`MemoryHost`]: pipes for sockets, tokio's paused clock for time, numbered seeds for dice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use proxy_core::Host;
 use proxy_core::host::{Accepted, Datagram, Dial, Instant, Keepalive, Listener, Rng, Stream, WallTime};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 
 /// Bytes in flight in one direction.
@@ -113,7 +113,7 @@ impl Host for MemoryHost {
         }
         let port = self.0.next_port.fetch_add(1, Ordering::Relaxed) as u16;
         let local = SocketAddr::new(self.0.ip, port);
-        let (near, far) = tokio::io::duplex(PIPE);
+        let (near, far) = Ends::pair();
         let stream = |pipe, local, peer| MemoryStream { network: network.clone(), pipe, local, peer };
         let accepted = Accepted { stream: stream(far, dial.to, local), peer: local, original_dst: dial.to };
         let listeners = network.listeners.lock();
@@ -164,7 +164,7 @@ impl Drop for MemoryListener {
 
 pub struct MemoryStream {
     network: Arc<Network>,
-    pipe: DuplexStream,
+    pipe: Ends,
     local: SocketAddr,
     peer: SocketAddr,
 }
@@ -183,38 +183,103 @@ impl Stream for MemoryStream {
     fn reset(self) {}
 }
 
+/// One direction. Holds no memory while it is empty.
+#[derive(Default)]
+struct Pipe(Mutex<Flow>);
+
+#[derive(Default)]
+struct Flow {
+    bytes: VecDeque<u8>,
+    /// The writer is done.
+    ended: bool,
+    /// The reader is gone.
+    broken: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Pipe {
+    fn change(&self, change: impl FnOnce(&mut Flow)) {
+        let mut flow = self.0.lock();
+        change(&mut flow);
+        let wakers = [flow.reader.take(), flow.writer.take()];
+        drop(flow);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+/// Both directions, seen from one end.
+struct Ends {
+    read: Arc<Pipe>,
+    write: Arc<Pipe>,
+}
+
+impl Ends {
+    fn pair() -> (Ends, Ends) {
+        let (one, two) = (Arc::<Pipe>::default(), Arc::<Pipe>::default());
+        (Ends { read: one.clone(), write: two.clone() }, Ends { read: two, write: one })
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.write.change(|flow| flow.ended = true);
+        self.read.change(|flow| flow.broken = true);
+    }
+}
+
 impl AsyncRead for MemoryStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.network.frozen.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
-        Pin::new(&mut self.pipe).poll_read(context, buffer)
+        let mut flow = self.pipe.read.0.lock();
+        if flow.bytes.is_empty() && !flow.ended {
+            flow.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let length = flow.bytes.len().min(buffer.remaining());
+        flow.bytes.drain(..length).for_each(|byte| buffer.put_slice(&[byte]));
+        if flow.bytes.is_empty() {
+            flow.bytes = VecDeque::new();
+        }
+        drop(flow);
+        self.pipe.read.change(|_| {});
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for MemoryStream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         if self.network.frozen.load(Ordering::Relaxed) {
             return Poll::Ready(Ok(data.len()));
         }
-        let data = &data[..data.len().min(self.network.write_max.load(Ordering::Relaxed))];
-        let written = std::task::ready!(Pin::new(&mut self.pipe).poll_write(context, data))?;
-        if self.network.taping.load(Ordering::Relaxed) {
-            self.network.tape.lock().push((self.local, data[..written].to_vec()));
+        let mut flow = self.pipe.write.0.lock();
+        if flow.broken || flow.ended {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        Poll::Ready(Ok(written))
+        let room = PIPE - flow.bytes.len();
+        if room == 0 {
+            flow.writer = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let data = &data[..data.len().min(self.network.write_max.load(Ordering::Relaxed)).min(room)];
+        flow.bytes.extend(data);
+        drop(flow);
+        self.pipe.write.change(|_| {});
+        if self.network.taping.load(Ordering::Relaxed) {
+            self.network.tape.lock().push((self.local, data.to_vec()));
+        }
+        Poll::Ready(Ok(data.len()))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.pipe).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.pipe).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pipe.write.change(|flow| flow.ended = true);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -14,6 +14,7 @@ mod load;
 mod protocol;
 mod raw_server;
 mod server;
+mod stream;
 mod stream_client;
 mod wire;
 
@@ -27,4 +28,4 @@ pub use http1::Headers;
 pub use load::{Load, LoadSpec, LoadTally, Schedule, Traffic};
 pub use protocol::PortProtocol;
 pub use server::{EchoPort, serve};
-pub use stream_client::{Order, Reading, StreamHandle, StreamReport, StreamSpec};
+pub use stream::{Order, Reading, StreamHandle, StreamReport, StreamSpec};

@@ -2,11 +2,9 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use proxy_core::Host;
@@ -15,125 +13,15 @@ use proxy_core::host::{Instant, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc};
 
-use super::client::{Client, OpenError, Target};
+use super::client::{Client, OpenError};
 use super::flow::{ending_of, fill_payload, first_line, first_wrong};
 use super::http_client::{outcome_of, outcome_of_dial};
 use super::raw_server::{chunk_at, time_for};
+use super::stream::{Order, Reading, Shared, State, StreamHandle, StreamReport, StreamSpec};
 use super::wire::Wire;
 use crate::record::{AppEvent, Ending, FlowId, Outcome};
 
 const CHUNK: usize = 16 * 1024;
-
-/// What to open and how to use it.
-#[derive(Clone, Debug)]
-pub struct StreamSpec {
-    /// Where to.
-    pub target: Target,
-    /// Payload bytes to send after the first line.
-    pub send: u64,
-    /// Finish our direction once all is sent.
-    pub half_close: bool,
-    /// How to read what comes back.
-    pub read: Reading,
-    /// Keep it open once the exchange is done.
-    pub hold: bool,
-    /// For the exchange; when held, for the first line to come back.
-    pub timeout: Duration,
-}
-
-/// How a client reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// As fast as it comes.
-    All,
-    /// The first line, then nothing more.
-    Nothing,
-    /// So many bytes a second.
-    Rate(u64),
-}
-
-/// What became of a stream so far.
-#[derive(Clone, Debug)]
-pub struct StreamReport {
-    /// Its flow.
-    pub flow: FlowId,
-    /// When it was begun.
-    pub started: Instant,
-    /// The client's end, once connected.
-    pub local: Option<SocketAddr>,
-    /// The address dialled.
-    pub dialled: Option<SocketAddr>,
-    /// When the first line came back: the application at the other end has it.
-    pub established: Option<Instant>,
-    /// When it was over, and how.
-    pub closed: Option<(Instant, Outcome)>,
-    /// Bytes our socket took, the first line included.
-    pub sent: u64,
-    /// Bytes that came back, the first line included.
-    pub received: u64,
-    /// Whether all that was to be sent has come back, and right.
-    pub whole: bool,
-    /// When that was last so.
-    pub caught_up: Option<Instant>,
-    /// What the socket said, when it did not end well.
-    pub error: Option<String>,
-}
-
-/// A stream as others see it while it lives. Cheap to clone.
-#[derive(Clone)]
-pub struct StreamHandle {
-    shared: Arc<Shared>,
-    orders: mpsc::UnboundedSender<Order>,
-}
-
-/// What a held stream is told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Send so many more bytes.
-    Send(u64),
-    /// Finish our direction, read to the end.
-    Finish,
-    /// Reset it.
-    Reset,
-}
-
-struct Shared {
-    state: Mutex<State>,
-    // Told whenever more came back.
-    progress: Notify,
-}
-
-struct State {
-    report: StreamReport,
-    // All bytes to be sent, as far as known, the first line included.
-    due: u64,
-    first_wrong: Option<u64>,
-}
-
-impl State {
-    fn is_whole(&self) -> bool {
-        self.report.sent == self.due && self.report.received == self.due && self.first_wrong.is_none()
-    }
-}
-
-impl StreamHandle {
-    /// What became of it so far.
-    pub fn report(&self) -> StreamReport {
-        let state = self.shared.state.lock();
-        StreamReport { whole: state.is_whole(), ..state.report.clone() }
-    }
-
-    /// Tells a held stream to do something; one that is over ignores it.
-    pub fn order(&self, order: Order) {
-        if let Order::Send(bytes) = order {
-            let mut state = self.shared.state.lock();
-            if state.report.closed.is_none() {
-                state.due += bytes;
-            }
-        }
-        let _ = self.orders.send(order);
-    }
-}
 
 impl<H: Host> Client<H> {
     /// Opens a raw stream in a task of its own.

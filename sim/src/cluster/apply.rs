@@ -308,14 +308,14 @@ fn keep_meta(new: &mut Meta, old: &Meta) {
 }
 
 fn keep_replicas(new: &mut Controller, old: &Controller) {
-    match (&mut new.spec, old.replicas()) {
-        (
-            ControllerSpec::Deployment { replicas, .. }
-            | ControllerSpec::ReplicaSet { replicas }
-            | ControllerSpec::StatefulSet { replicas, .. },
-            Some(kept),
-        ) => *replicas = kept,
-        _ => {}
+    if let (
+        ControllerSpec::Deployment { replicas, .. }
+        | ControllerSpec::ReplicaSet { replicas }
+        | ControllerSpec::StatefulSet { replicas, .. },
+        Some(kept),
+    ) = (&mut new.spec, old.replicas())
+    {
+        *replicas = kept;
     }
 }
 

@@ -159,19 +159,17 @@ impl Cluster {
     }
 
     fn entry_answer(&self, name: &str, client_namespace: &str) -> Answer {
-        let mut best: Option<(bool, usize, bool, u64, &Arc<ServiceEntry>, &Arc<str>)> = None;
-        for entry in self.service_entries().filter(|entry| is_visible(entry, client_namespace)) {
-            for host in entry.hosts.iter().filter(|host| host_matches(host, name)) {
-                let wildcard = host.starts_with('*');
-                let foreign = entry.meta.namespace() != client_namespace;
-                // Longer wildcards are more exact.
-                let rank = (wildcard, usize::MAX - host.len(), foreign, entry.meta.order);
-                if best.as_ref().is_none_or(|best| rank < (best.0, best.1, best.2, best.3)) {
-                    best = Some((rank.0, rank.1, rank.2, rank.3, entry, host));
-                }
-            }
-        }
-        best.map_or(Answer::NoSuchName, |(.., entry, host)| entry_addresses(entry, host))
+        let visible = self.service_entries().filter(|entry| is_visible(entry, client_namespace));
+        let matching = visible.flat_map(|entry| {
+            let hosts = entry.hosts.iter().filter(|host| host_matches(host, name));
+            hosts.map(move |host| (entry, host))
+        });
+        let best = matching.min_by_key(|(entry, host)| {
+            let foreign = entry.meta.namespace() != client_namespace;
+            // Longer wildcards are more exact.
+            (host.starts_with('*'), std::cmp::Reverse(host.len()), foreign, entry.meta.order)
+        });
+        best.map_or(Answer::NoSuchName, |(entry, host)| entry_addresses(entry, host))
     }
 }
 

@@ -18,7 +18,7 @@ impl Cluster {
     /// A namespace takes all its objects with it; a node takes its pods, at once.
     ///
     /// # Errors
-    /// There is no such object.
+    /// There is no such object, or it is namespace `default` or `kube-system`.
     pub fn delete(&mut self, object: &ObjectReference, grace: Option<Duration>, now: Instant) -> Result<(), Problem> {
         self.run(now);
         self.remove(object, grace, now)
@@ -35,6 +35,10 @@ impl Cluster {
         }
         let name = &object.name;
         match object.kind {
+            Kind::Namespace if matches!(&*name.name, "default" | "kube-system") => {
+                let problem = Problem::new(format!("namespace `{}` cannot be deleted", name.name));
+                return Err(problem.hint("delete what is in it"));
+            }
             Kind::Namespace => self.delete_namespace(&name.name, grace, now),
             Kind::Node => {
                 for pod in self.pods_where(|pod| pod.node.as_ref() == Some(&name.name)) {

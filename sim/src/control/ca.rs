@@ -84,7 +84,24 @@ struct State {
     scheduled: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Identity>>,
     /// Requests by node and identity.
     asked: BTreeMap<(Arc<str>, Identity), u64>,
+    under_way: usize,
     signed: u64,
+}
+
+/// A request that has been asked and not been answered; counted as long as it lives.
+struct UnderWay(Arc<Shared>);
+
+impl UnderWay {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.state.lock().under_way += 1;
+        UnderWay(shared.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.state.lock().under_way -= 1;
+    }
 }
 
 impl<H: Host> MeshAuthority<H> {
@@ -122,6 +139,16 @@ impl<H: Host> MeshAuthority<H> {
     /// Breaks or restores the authority. Requests under way are treated as it is when their answer is due.
     pub fn set_availability(&self, availability: Availability) {
         self.shared.state.lock().availability = availability;
+    }
+
+    /// Whether it answers.
+    pub fn availability(&self) -> Availability {
+        self.shared.state.lock().availability
+    }
+
+    /// Whether nobody waits for an answer.
+    pub fn is_idle(&self) -> bool {
+        self.shared.state.lock().under_way == 0
     }
 
     /// How many certificates it signed.
@@ -168,6 +195,7 @@ impl<H: Host> CertificateAuthority for NodeAuthority<H> {
     async fn sign(&self, request: SigningRequest) -> Result<SignedChain, AuthorityError> {
         let MeshAuthority { host, shared } = &self.authority;
         let identity = &request.impersonated;
+        let _under_way = UnderWay::new(shared);
         let mut dice = shared.dice(&self.node, identity);
         let spread = shared.config.delay_most.saturating_sub(shared.config.delay_least);
         let spread = u64::try_from(spread.as_nanos()).unwrap_or(u64::MAX).saturating_add(1);

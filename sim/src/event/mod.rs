@@ -1,9 +1,10 @@
 //! What happens next, and when: the event queue and cancellable timers.
 
+mod heap;
 pub mod queue;
 pub mod timer;
 
-pub use queue::Queue;
+pub use queue::{NEAR, Queue};
 pub use timer::{TimerId, Timers};
 
 /// Something that happens at an instant. Small and copied: what it is about lives in arenas.

@@ -4,85 +4,43 @@ use std::collections::VecDeque;
 
 use proxy_core::host::Instant;
 
-/// Bits of time a level tells apart.
-const LEVEL_BITS: u32 = 6;
-/// Slots of one level.
-const SLOTS: usize = 1 << LEVEL_BITS;
-/// Most events of a slot that are searched rather than sorted into lower slots.
-const FEW: usize = 8;
-/// Levels needed for 64 bits of time.
-const LEVELS: usize = 64usize.div_ceil(LEVEL_BITS as usize);
+use super::heap::{Entry, Heap};
 
-#[derive(Clone, Copy, Debug)]
-struct Entry<E> {
-    at: u64,
-    event: E,
-}
+/// Most events that are brought near at once...
+pub const NEAR: usize = 16;
+/// ...and nanoseconds within which they must lie. Short, so that hardly anything is pushed in between.
+const NEAR_SPAN: u64 = 64_000;
 
-/// Events in total order: by time, and within one time by the order they were pushed.
+/// Events in total order: by time, and within one time by the order they were pushed. Time never goes back.
 ///
-/// Time never goes back: nothing may be pushed before the time of the last event popped. That makes a radix heap
-/// possible: an event sits in the level of the highest six-bit digit in which its time differs from the last popped
-/// time, in the slot of that digit. Popping empties the lowest slot into lower levels. Each event moves down at most
-/// once a level, so both operations are O(1) however many events wait. Two events of the same time always share a
-/// slot and never overtake each other there, which is where the stable order comes from without a sequence number.
-/// A slot of few events is not worth emptying: its first earliest event is taken out of it.
+/// O(1) however many events wait. The next few are brought near in batches, so that whoever handles them can look
+/// ahead.
 #[derive(Debug)]
 pub struct Queue<E> {
+    heap: Heap<E>,
+    /// The next events, in order; everything in the heap comes after them.
+    near: VecDeque<Entry<E>>,
+    /// Time of the last event brought near.
+    near_until: u64,
     /// Time of the last event popped.
     now: u64,
-    /// The time slots are laid out from: at most `now`.
-    base: u64,
-    /// Events of exactly `base`, first in first out.
-    current: VecDeque<E>,
-    slots: Box<[Vec<Entry<E>>]>,
-    /// Which slots of a level hold something.
-    occupied: [u64; LEVELS],
-    /// Which levels hold something.
-    levels: u32,
-    /// Emptied slots' memory, for the next slot that needs some.
-    spare: Vec<Vec<Entry<E>>>,
-    len: usize,
     pushed: u64,
-}
-
-/// Index and time of the earliest entry; the first of equals.
-#[inline]
-fn earliest<E>(entries: &[Entry<E>]) -> Option<(usize, u64)> {
-    let (first, rest) = entries.split_first()?;
-    let mut best = (0, first.at);
-    for (index, entry) in rest.iter().enumerate() {
-        if entry.at < best.1 {
-            best = (index + 1, entry.at);
-        }
-    }
-    Some(best)
 }
 
 impl<E: Copy> Queue<E> {
     /// An empty queue at time zero.
     pub fn new() -> Self {
-        Queue {
-            now: 0,
-            base: 0,
-            current: VecDeque::new(),
-            slots: (0..LEVELS * SLOTS).map(|_| Vec::new()).collect(),
-            occupied: [0; LEVELS],
-            levels: 0,
-            spare: Vec::new(),
-            len: 0,
-            pushed: 0,
-        }
+        Queue { heap: Heap::new(), near: VecDeque::with_capacity(NEAR), near_until: 0, now: 0, pushed: 0 }
     }
 
     /// Events waiting, including cancelled ones not yet swept.
     pub fn len(&self) -> usize {
-        self.len
+        self.heap.len() + self.near.len()
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Events ever pushed.
@@ -98,119 +56,70 @@ impl<E: Copy> Queue<E> {
     pub fn push(&mut self, at: Instant, event: E) {
         let at = at.as_nanos();
         assert!(at >= self.now, "event pushed into the past: {at} < {}", self.now);
-        self.len += 1;
         self.pushed += 1;
-        self.place(Entry { at, event });
+        if at < self.near_until {
+            let place = self.near.partition_point(|entry| entry.at <= at);
+            self.near.insert(place, Entry { at, event });
+        } else {
+            self.heap.push(at, event);
+        }
     }
 
     /// Takes the next event if it is not after `limit`.
     #[inline]
     pub fn pop_until(&mut self, limit: Instant) -> Option<(Instant, E)> {
-        let limit = limit.as_nanos();
-        if let Some(&event) = self.current.front() {
-            if self.base > limit {
-                return None;
-            }
-            self.current.pop_front();
-            self.len -= 1;
-            return Some((Instant::from_nanos(self.base), event));
+        if self.near.is_empty() {
+            self.bring_near(limit);
         }
-        if self.levels == 0 {
+        let &Entry { at, event } = self.near.front()?;
+        if at > limit.as_nanos() {
             return None;
         }
-        let level = self.levels.trailing_zeros() as usize;
-        let digit = self.occupied[level].trailing_zeros() as usize;
-        let slot = &mut self.slots[level * SLOTS + digit];
-        let (first, earliest) = earliest(slot)?;
-        if earliest > limit {
-            return None;
-        }
-        self.now = earliest;
-        self.len -= 1;
-        if slot.len() <= FEW {
-            let event = slot.remove(first).event;
-            if slot.is_empty() {
-                self.spare.push(std::mem::take(slot));
-                self.vacate(level, digit);
-            }
-            return Some((Instant::from_nanos(earliest), event));
-        }
-        let mut entries = std::mem::take(slot);
-        self.vacate(level, digit);
-        self.base = earliest;
-        for entry in entries.drain(..) {
-            self.place(entry);
-        }
-        self.spare.push(entries);
-        self.current.pop_front().map(|event| (Instant::from_nanos(earliest), event))
+        self.near.pop_front();
+        self.now = at;
+        Some((Instant::from_nanos(at), event))
     }
 
-    /// Notes that a slot is empty.
+    /// The next few events, if none were near and some are not after `limit`; else nothing. They are only looked at: others may
+    /// still come before them.
     #[inline]
-    fn vacate(&mut self, level: usize, digit: usize) {
-        self.occupied[level] &= !(1 << digit);
-        if self.occupied[level] == 0 {
-            self.levels &= !(1 << level);
+    pub fn look_ahead(&mut self, limit: Instant) -> impl Iterator<Item = E> + Clone {
+        let fresh = self.near.is_empty();
+        if fresh {
+            self.bring_near(limit);
         }
+        self.near.iter().map(|entry| entry.event).take(if fresh { NEAR } else { 0 })
     }
 
     /// The time of the next event.
     pub fn next_at(&self) -> Option<Instant> {
-        if !self.current.is_empty() {
-            return Some(Instant::from_nanos(self.base));
-        }
-        if self.levels == 0 {
-            return None;
-        }
-        let level = self.levels.trailing_zeros() as usize;
-        let slot = level * SLOTS + self.occupied[level].trailing_zeros() as usize;
-        earliest(&self.slots[slot]).map(|(_, at)| Instant::from_nanos(at))
+        self.near.front().map(|entry| entry.at).or_else(|| self.heap.next_at()).map(Instant::from_nanos)
+    }
+
+    /// Every event waiting, in no particular but a repeatable order.
+    pub fn iter(&self) -> impl Iterator<Item = (Instant, E)> {
+        self.near.iter().copied().chain(self.heap.iter()).map(|entry| (Instant::from_nanos(entry.at), entry.event))
     }
 
     /// Forgets every event `keep` refuses, in time proportional to the whole queue. Order is kept.
     pub fn sweep(&mut self, mut keep: impl FnMut(&E) -> bool) {
-        self.current.retain(&mut keep);
-        self.len = self.current.len();
-        for level in 0..LEVELS {
-            for digit in 0..SLOTS {
-                let slot = &mut self.slots[level * SLOTS + digit];
-                if slot.is_empty() {
-                    continue;
-                }
-                slot.retain(|entry| keep(&entry.event));
-                self.len += slot.len();
-                if slot.is_empty() {
-                    *slot = Vec::new();
-                    self.occupied[level] &= !(1 << digit);
-                } else if slot.capacity() > 4 * slot.len() {
-                    slot.shrink_to(2 * slot.len());
-                }
-            }
-            if self.occupied[level] == 0 {
-                self.levels &= !(1 << level);
-            }
-        }
-        self.spare.clear();
+        self.near.retain(|entry| keep(&entry.event));
+        self.heap.sweep(keep);
     }
 
+    /// Nothing is near: moves the next few events there.
     #[inline]
-    fn place(&mut self, entry: Entry<E>) {
-        let difference = entry.at ^ self.base;
-        if difference == 0 {
-            self.current.push_back(entry.event);
-            return;
-        }
-        let level = ((63 - difference.leading_zeros()) / LEVEL_BITS) as usize;
-        let digit = (entry.at >> (level as u32 * LEVEL_BITS)) as usize % SLOTS;
-        let slot = &mut self.slots[level * SLOTS + digit];
-        if slot.capacity() == 0
-            && let Some(memory) = self.spare.pop()
+    fn bring_near(&mut self, limit: Instant) {
+        let mut limit = limit.as_nanos();
+        while self.near.len() < NEAR
+            && let Some(entry) = self.heap.pop_until(limit)
         {
-            *slot = memory;
+            if self.near.is_empty() {
+                limit = limit.min(entry.at.saturating_add(NEAR_SPAN));
+            }
+            self.near_until = entry.at;
+            self.near.push_back(entry);
         }
-        slot.push(entry);
-        self.occupied[level] |= 1 << digit;
-        self.levels |= 1 << level;
     }
 }
 

@@ -69,6 +69,12 @@ impl<W> Timers<W> {
         waker
     }
 
+    /// Whom the timer will wake.
+    #[inline]
+    pub fn peek(&self, id: TimerId) -> Option<&W> {
+        self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?.waker.as_ref()
+    }
+
     /// Whether the timer is armed.
     pub fn is_live(&self, id: TimerId) -> bool {
         self.slots.get(id.slot as usize).is_some_and(|slot| slot.generation == id.generation && slot.waker.is_some())

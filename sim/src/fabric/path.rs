@@ -155,9 +155,26 @@ impl Paths {
     }
 
     /// The path by which a node answers for addresses nobody has.
-    pub(crate) fn to_router(&mut self, from: NamespaceId, topology: &Topology) -> u32 {
+    pub(crate) fn router_path(&mut self, from: NamespaceId, topology: &Topology) -> u32 {
         let node = topology.node(topology.node_of(from)).map_or(from, |node| node.namespace);
         self.between(node, from, topology)
+    }
+
+    /// Learns of a packet that did not ask on its way in: nothing sent later may arrive before `at`. To be told of
+    /// every packet under way before a link changes.
+    pub(crate) fn note_arrival(&mut self, path: u32, at: Instant) {
+        let path = &mut self.paths[path as usize];
+        if !path.link.reorder {
+            path.last_arrival = path.last_arrival.max(at.as_nanos());
+        }
+    }
+
+    /// The latency of a path that does nothing else to packets, for senders to use without asking again until the
+    /// topology's epoch moves; `u64::MAX` if it does more, or if packets of a slower past are still under way.
+    pub(crate) fn plain_latency(&self, path: u32, now: Instant) -> u64 {
+        let path = &self.paths[path as usize];
+        let overtakes = now.as_nanos().saturating_add(path.plain) < path.last_arrival;
+        if overtakes { u64::MAX } else { path.plain }
     }
 
     /// The path's MTU.

@@ -19,7 +19,7 @@ pub struct Truth {
     settled: Vec<Instant>,
     /// By pod uid: facts of enrollment and when they began. Ascending.
     enrolled: BTreeMap<Arc<str>, Vec<(Instant, bool)>>,
-    /// By address: pods that had it, from when, until when.
+    /// By address: pods that had it, until when.
     owners: BTreeMap<IpAddr, Vec<Ownership>>,
     /// By pod uid: the pod as last seen.
     pods: BTreeMap<Arc<str>, Arc<Pod>>,
@@ -27,7 +27,6 @@ pub struct Truth {
 
 struct Ownership {
     pod: Arc<str>,
-    from: Instant,
     until: Option<Instant>,
 }
 
@@ -54,7 +53,7 @@ impl Truth {
                     let owners = self.owners.entry(*address).or_default();
                     let uid = pod.meta.uid.clone();
                     if !owners.iter().any(|owner| owner.pod == uid && owner.until.is_none()) {
-                        owners.push(Ownership { pod: uid, from: at, until: None });
+                        owners.push(Ownership { pod: uid, until: None });
                     }
                 }
             }

@@ -6,12 +6,9 @@ use std::time::Duration;
 use super::Mesh;
 use super::pod::Membership;
 use super::work::Work;
-use crate::cluster::{Cluster, Pod, Redirection};
+use crate::cluster::{Redirection, enrollment};
 use crate::node::Capture;
 use crate::record::ObservationKind;
-
-/// The label that asks for it.
-const DATAPLANE_MODE: &str = "istio.io/dataplane-mode";
 
 impl Mesh {
     /// Compares what labels ask for with what is, for every pod.
@@ -49,7 +46,9 @@ impl Mesh {
         else {
             return false;
         };
-        is_intended(pod, &self.cluster)
+        let Some(namespace) = self.cluster.namespace(pod.meta.namespace()) else { return false };
+        let config = self.cluster.config();
+        enrollment::intent(pod, namespace, &config.excluded_namespaces, &config.root_namespace).is_enrolled()
     }
 
     /// Puts rules and proxy in place.
@@ -146,16 +145,6 @@ impl Mesh {
         let mut dice = self.seed.stream(&format!("agent/{what}/{uid}/{}", self.sim.now().as_nanos()));
         least + Duration::from_nanos(dice.below(spread.saturating_add(1).max(1)))
     }
-}
-
-/// Whether labels ask for a pod to be in the mesh, and nothing forbids it.
-fn is_intended(pod: &Pod, cluster: &Cluster) -> bool {
-    let namespace = cluster.namespace(pod.meta.namespace());
-    let by_namespace = namespace.and_then(|namespace| namespace.meta.label(DATAPLANE_MODE)) == Some("ambient");
-    let by_pod = pod.meta.label(DATAPLANE_MODE);
-    let asked = by_pod == Some("ambient") || (by_namespace && by_pod != Some("none"));
-    let excluded = cluster.config().excluded_namespaces.iter().any(|name| **name == *pod.meta.namespace());
-    asked && !excluded && !pod.spec.host_network && pod.meta.annotation("sidecar.istio.io/status").is_none()
 }
 
 /// Doubles with each refusal.

@@ -17,7 +17,9 @@ use super::observer::PushJournal;
 use super::pod::PodRuntime;
 use super::work::{Agenda, Work};
 use crate::cluster::{Applied, ApplyOptions, Cluster, Diagnostic, ObjectName, Pod, yaml};
-use crate::control::{ControlPlane, MeshAuthority, PolicyNotice, Revision, Translation, translate, virtual_services};
+use crate::control::{
+    Availability, ControlPlane, MeshAuthority, PolicyNotice, Revision, Translation, translate, virtual_services,
+};
 use crate::exec::StallReport;
 use crate::fabric::NodeSpec;
 use crate::node::{Sim, SimHost};
@@ -199,12 +201,13 @@ impl Mesh {
         }
     }
 
-    /// Whether nothing is left to follow from what has been done so far.
+    /// Whether nothing is left to follow from what has been done so far. Certificates count unless the authority is down.
     pub fn is_settled(&self) -> bool {
         !self.changed
             && self.cluster.next_deadline().is_none()
             && self.agenda.due().is_none()
             && self.control.settled()
+            && (self.authority.is_idle() || self.authority.availability() != Availability::Answering)
             && self.nodes.values().all(|node| node.ztunnel.is_ready())
     }
 
@@ -215,6 +218,9 @@ impl Mesh {
         }
         if let Some(at) = self.agenda.due() {
             waiting.push(format!("the enrollment agents, next at {at}"));
+        }
+        if !self.authority.is_idle() {
+            waiting.push("certificates".to_owned());
         }
         let newest = self.control.newest();
         let behind = self.nodes.keys().filter(|node| self.control.acked(node) < Some(newest));

@@ -28,7 +28,7 @@ pub(super) struct PushJournal(pub(super) Journal);
 
 impl PushObserver for PushJournal {
     fn acknowledged(&self, at: Instant, acknowledged: Acknowledged) {
-        let Acknowledged { node, revision, rejected: _ } = acknowledged;
+        let Acknowledged { node, revision } = acknowledged;
         self.0.record(at, ObservationKind::ConfigAcked { node, version: revision });
     }
 }

@@ -49,11 +49,13 @@ metadata: {name: outsider, namespace: plain, labels: {app: outsider}}
 spec: {nodeName: node-1, containers: [{name: c, image: client}]}
 ";
 
-/// Pods of image `server` echo on port 8080.
+/// Pods of image `server` echo on port 8080, those of image `squatter` on a port the proxy needs.
 fn echo_servers(start: AppStart<'_>) -> Option<Box<dyn App>> {
-    if start.pod.spec.containers.iter().any(|container| &*container.image == "server") {
+    let runs = |image: &str| start.pod.spec.containers.iter().any(|container| &*container.image == image);
+    if runs("server") || runs("squatter") {
         let host = start.host.clone();
-        let listener = host.listen(SocketAddr::new("::".parse().ok()?, PORT)).ok()?;
+        let port = if runs("server") { PORT } else { 15008 };
+        let listener = host.listen(SocketAddr::new("::".parse().ok()?, port)).ok()?;
         start.host.spawn("echo", async move {
             while let Ok(accepted) = listener.accept().await {
                 let mut stream = accepted.stream;
@@ -343,4 +345,32 @@ spec:
     let last = pods(&mesh);
     assert_eq!(last.len(), 5);
     assert!(last.iter().all(|pod| mesh.is_captured(pod) && !first.contains(pod)));
+}
+
+#[test]
+fn a_pod_whose_proxy_cannot_start_is_pending_and_fails_closed_until_it_can() {
+    let manifests = format!(
+        "{SHOP}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: squatter, namespace: plain}}
+spec: {{nodeName: node-1, containers: [{{name: c, image: squatter}}]}}
+"
+    );
+    let mut mesh = mesh_of(config(), &manifests);
+    let squatter = name("plain", "squatter");
+    let pod = ObjectReference::new(Kind::Pod, "plain", "squatter");
+    let label = LabelChange::Set("istio.io/dataplane-mode".into(), "ambient".into());
+    mesh.label(&pod, &[label]).expect("exists");
+    mesh.run_until(mesh.now() + Duration::from_secs(2)).expect("runs");
+    assert!(!mesh.is_captured(&squatter));
+    assert_eq!(mesh.cluster().pod(&squatter).expect("a pod").redirection(), Some(Redirection::Pending));
+    let host = mesh.pod(&squatter).expect("a pod").2.clone();
+    assert!(mesh.sim().capture(host.namespace_id()).is_some(), "rules without a proxy");
+    assert!(hello(&mut mesh, &squatter, "10.96.7.7:80".parse().unwrap()).is_err());
+    host.kill(KillMode::Close);
+    mesh.settle(LIMIT).expect("settles");
+    assert!(mesh.is_captured(&squatter));
+    assert_eq!(mesh.cluster().pod(&squatter).expect("a pod").redirection(), Some(Redirection::Enabled));
 }

@@ -46,6 +46,12 @@ impl<T> Arena<T> {
         }
     }
 
+    /// Whatever is in a slot.
+    #[inline]
+    pub(crate) fn at(&self, slot: u32) -> Option<&T> {
+        self.slots.get(slot as usize)?.value.as_ref()
+    }
+
     #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         match self.slots.get_mut(key.slot as usize) {
@@ -64,13 +70,6 @@ impl<T> Arena<T> {
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(key.slot);
         Some(value)
-    }
-
-    /// Takes whatever is in a slot.
-    #[inline]
-    pub(crate) fn remove_slot(&mut self, slot: u32) -> Option<T> {
-        let generation = self.slots.get(slot as usize)?.generation;
-        self.remove(Key { slot, generation })
     }
 
     /// Every value, by slot.

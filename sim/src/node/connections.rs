@@ -7,10 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use proxy_core::host::{Dial, Instant};
 
 use super::arena::Key;
+use super::flights::InFlight;
 use super::redirect::{self, Capture, Facts, Protocol};
 use super::sockets::{BACKLOG, EPHEMERAL, FlowKey, ListenSocket, TcpSocket, canonical, conflict, fit};
 use super::transmit::loopback;
-use super::world::{InFlight, World};
+use super::world::World;
 use crate::exec::ProcessId;
 use crate::fabric::fixed_hash;
 use crate::tcp::{Output, Tcb};
@@ -240,7 +241,8 @@ impl World {
         if let Some(listener) = self.listeners.get_mut(socket.listener) {
             listener.opening = listener.opening.saturating_sub(1);
             listener.ready.push_back(key);
-            self.wakes.append(&mut listener.waiters);
+            let waiters = std::mem::take(&mut listener.waiters);
+            self.wake_all(waiters);
         }
     }
 
@@ -274,7 +276,7 @@ impl World {
                 listener.opening = listener.opening.saturating_sub(1);
             }
         }
-        self.wakes.extend(socket.reader.into_iter().chain(socket.writer));
+        self.wake_all(socket.reader.into_iter().chain(socket.writer).collect());
     }
 
     /// Takes the next connection waiting at a listener.
@@ -339,7 +341,7 @@ impl World {
         if let Some(state) = self.namespaces.get_mut(listener.namespace.0 as usize) {
             state.listeners.retain(|&other| other != key);
         }
-        self.wakes.extend(listener.waiters);
+        self.wake_all(listener.waiters);
         let mut orphans: Vec<Key> = listener.ready.into();
         if listener.opening > 0 {
             orphans.extend(self.sockets.keys(|socket| socket.listener == key && !socket.tcb.is_connected()));

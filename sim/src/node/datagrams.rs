@@ -7,10 +7,11 @@ use std::task::Waker;
 
 use super::arena::Key;
 use super::connections::Caller;
+use super::flights::InFlight;
 use super::redirect::{self, Facts, Protocol};
 use super::sockets::{UDP_BUFFER, UdpSocket, canonical, conflict, fit};
 use super::transmit::loopback;
-use super::world::{InFlight, World};
+use super::world::World;
 use crate::fabric::fixed_hash;
 use crate::wire::{Body, DropReason, Packet, Payload};
 
@@ -130,7 +131,8 @@ impl World {
         let shown = dialled.map_or(source, |&(_, dialled)| dialled);
         socket.received_bytes += payload.len();
         socket.received.push_back((payload.clone(), shown));
-        self.wakes.append(&mut socket.waiters);
+        let waiters = std::mem::take(&mut socket.waiters);
+        self.wake_all(waiters);
     }
 
     /// The next datagram; registers the waker when there is none.
@@ -151,10 +153,10 @@ impl World {
     }
 
     pub(super) fn close_datagram(&mut self, key: Key) {
-        let Some(mut socket) = self.datagrams.remove(key) else { return };
+        let Some(socket) = self.datagrams.remove(key) else { return };
         if let Some(state) = self.namespaces.get_mut(socket.namespace.0 as usize) {
             state.datagrams.retain(|&other| other != key);
         }
-        self.wakes.append(&mut socket.waiters);
+        self.wake_all(socket.waiters);
     }
 }

@@ -10,6 +10,7 @@ mod connections;
 mod datagram;
 mod datagrams;
 mod engine;
+mod flights;
 mod lifecycle;
 mod listener;
 pub mod redirect;

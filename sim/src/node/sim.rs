@@ -141,12 +141,12 @@ impl Sim {
 
     /// Sets the links between places by distance. Applies to packets sent from now on.
     pub fn set_links(&self, table: LinkTable) {
-        self.engine().with(|world| world.paths.set_table(table, &mut world.topology));
+        self.engine().with(|world| world.change_links(|paths, topology| paths.set_table(table, topology)));
     }
 
     /// Sets or (with `None`) removes an override of one direction. The more precise override wins.
     pub fn set_link(&self, from: LinkEnd, to: LinkEnd, link: Option<Link>) {
-        self.engine().with(|world| world.paths.set_override(from, to, link, &mut world.topology));
+        self.engine().with(|world| world.change_links(|paths, topology| paths.set_override(from, to, link, topology)));
     }
 
     /// TCP settings of connections opened from now on; `mss` is always taken from the path.

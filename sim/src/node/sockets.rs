@@ -26,6 +26,10 @@ pub(super) struct Route {
     /// `None` when nobody has the address.
     pub(super) to: Option<NamespaceId>,
     pub(super) path: u32,
+    /// The path's latency while nothing else about it matters; `u64::MAX` when the path must be asked.
+    pub(super) plain: u64,
+    /// Each wire packet has its own fate on the path.
+    pub(super) lossy: bool,
 }
 
 /// A TCP connection.
@@ -62,6 +66,13 @@ pub(super) struct TcpSocket {
 }
 
 impl TcpSocket {
+    /// Reads a little of everything the next call will need; see [`Tcb::touch`].
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        let ports = u64::from(self.local.port() ^ self.remote.port());
+        self.tcb.touch() ^ self.armed.as_nanos() ^ u64::from(self.route.path ^ self.peer.slot ^ self.mark) ^ ports
+    }
+
     pub(super) fn flow(&self) -> FlowKey {
         FlowKey { namespace: self.namespace, local: self.local, remote: self.remote }
     }

@@ -77,6 +77,7 @@ fn poll_write(
     write: impl FnOnce(&mut World, Key) -> Option<usize>,
 ) -> Poll<io::Result<usize>> {
     stream.engine.with(|world| {
+        world.executor.note(stream.key.slot);
         match write(world, stream.key) {
             Some(0) => {}
             Some(count) => return Poll::Ready(Ok(count)),

@@ -1,13 +1,16 @@
 //! Packets leaving and arriving.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use proxy_core::host::Instant;
 
 use super::arena::Key;
+use super::flights::InFlight;
 use super::redirect::{self, Facts, Protocol};
 use super::sockets::{FlowKey, Route};
-use super::world::{InFlight, World};
+use super::world::World;
+use crate::draws::RunDigest;
 use crate::event::Event;
 use crate::fabric::Admission;
 use crate::tcp::{self, Changes, Output};
@@ -23,20 +26,21 @@ impl World {
         let Some(socket) = self.sockets.get_mut(key) else { return };
         let changes = std::mem::take(&mut output.changes);
         if !changes.is_empty() {
-            if (changes.has(Changes::READABLE) || changes.has(Changes::CLOSED))
-                && let Some(waker) = socket.reader.take()
-            {
-                self.wakes.push(waker);
+            let closed = changes.has(Changes::CLOSED);
+            let reader = if closed || changes.has(Changes::READABLE) { socket.reader.take() } else { None };
+            let writes = closed || changes.has(Changes::CONNECTED) || changes.has(Changes::WRITABLE);
+            let writer = if writes { socket.writer.take() } else { None };
+            let accepted = changes.has(Changes::CONNECTED) && socket.listener != Key::NONE;
+            if let Some(reader) = reader {
+                self.wake(reader);
             }
-            if (changes.has(Changes::CONNECTED) || changes.has(Changes::WRITABLE) || changes.has(Changes::CLOSED))
-                && let Some(waker) = socket.writer.take()
-            {
-                self.wakes.push(waker);
+            if let Some(writer) = writer {
+                self.wake(writer);
             }
-            if changes.has(Changes::CONNECTED) && socket.listener != Key::NONE {
+            if accepted {
                 self.connection_ready(key);
             }
-            if changes.has(Changes::CLOSED) {
+            if closed {
                 self.connection_closed(key);
             }
         }
@@ -70,21 +74,19 @@ impl World {
         let route = socket.route;
         let (source, destination) = (socket.local, socket.remote);
         let (from, receiver, mark, redirect) = (socket.namespace, socket.peer, socket.mark, socket.redirect);
-        let lossy = route.to.is_some() && self.paths.is_lossy(route.path);
-        for segment in output.segments.drain(..) {
-            let mut send = |segment: Segment| {
-                let packets = segment.wire_packets();
-                self.counters.segments += 1;
-                let packet = Packet { source, destination, body: Body::Tcp(segment) };
-                let to = route.to.unwrap_or(from);
-                let in_flight = InFlight { packet, from, to, sender: key, receiver, mark, redirect, packets };
-                self.send(in_flight, route);
-            };
-            if lossy && segment.wire_packets() > 1 {
-                tcp::split(segment).for_each(&mut send);
-            } else {
-                send(segment);
-            }
+        let mut send = |segment: Segment| {
+            let packets = segment.wire_packets();
+            self.counters.segments += 1;
+            let packet = Packet { source, destination, body: Body::Tcp(segment) };
+            let to = route.to.unwrap_or(from);
+            self.send(InFlight { packet, from, to, sender: key, receiver, mark, redirect, packets }, route);
+        };
+        if route.lossy {
+            output.segments.drain(..).for_each(|segment| tcp::split(segment).for_each(&mut send));
+        } else if output.segments.len() == 1 {
+            output.segments.pop().into_iter().for_each(send);
+        } else {
+            output.segments.drain(..).for_each(send);
         }
     }
 
@@ -105,10 +107,12 @@ impl World {
     pub(super) fn route(&mut self, from: NamespaceId, address: IpAddr, pinned: bool) -> Route {
         let to = if pinned { Some(from) } else { self.topology.owner(from, address) };
         let path = to.map_or(0, |to| self.paths.between(from, to, &self.topology));
-        Route { epoch: self.topology.epoch(), to, path }
+        let plain = to.map_or(u64::MAX, |_| self.paths.plain_latency(path, self.now));
+        Route { epoch: self.topology.epoch(), to, path, plain, lossy: to.is_some() && self.paths.is_lossy(path) }
     }
 
     /// Puts a packet on its way.
+    #[inline]
     pub(super) fn send(&mut self, in_flight: InFlight, route: Route) {
         let packets = u64::from(in_flight.packets);
         self.counters.packets_sent += packets;
@@ -121,10 +125,14 @@ impl World {
         }
         let bytes = in_flight.packet.wire_bytes(1500);
         self.counters.wire_bytes += bytes;
-        match self.paths.admit(route.path, self.now, bytes, &mut self.digest) {
+        let admission = match route.plain {
+            u64::MAX => self.paths.admit(route.path, self.now, bytes, &mut self.digest),
+            latency => Admission::Arrives(self.now + Duration::from_nanos(latency)),
+        };
+        match admission {
             Admission::Arrives(at) => {
-                let key = self.in_flight.insert(in_flight);
-                self.queue.push(at, Event::Arrive(key.slot));
+                let slot = self.flights.insert(in_flight);
+                self.queue.push(at, Event::Arrive(slot));
             }
             Admission::Dropped(reason) => self.drop_packet(reason, &in_flight),
         }
@@ -148,83 +156,61 @@ impl World {
         }
         let body = Body::Unreachable(Unreachable { tcp: true, port: false });
         let packet = Packet { source: packet.destination, destination: packet.source, body };
-        let path = self.paths.to_router(from, &self.topology);
-        let route = Route { epoch: self.topology.epoch(), to: Some(from), path };
+        let path = self.paths.router_path(from, &self.topology);
+        let route = Route { epoch: self.topology.epoch(), to: Some(from), path, plain: u64::MAX, lossy: false };
         let report =
             InFlight { packet, from, to: from, sender: Key::NONE, receiver: sender, mark: 0, redirect: 0, packets: 1 };
         self.send(report, route);
     }
 
     /// A packet arrives where it was sent.
+    #[inline]
     pub(super) fn arrive(&mut self, slot: u32) {
-        let Some(in_flight) = self.in_flight.remove_slot(slot) else { return };
-        if !self.topology.is_alive(in_flight.to) {
-            self.drop_packet(DropReason::NamespaceGone, &in_flight);
+        let Some(in_flight) = self.flights.get(slot) else { return };
+        let (to, receiver, sender) = (in_flight.to, in_flight.receiver, in_flight.sender);
+        // A socket still listed shows that its namespace is alive, without looking.
+        let known = self.sockets.get(receiver).is_some_and(|socket| socket.listed && socket.namespace == to);
+        if !known && !self.topology.is_alive(to) {
+            if let Some(in_flight) = self.flights.take(slot) {
+                self.drop_packet(DropReason::NamespaceGone, &in_flight);
+            }
             return;
         }
         self.counters.packets_delivered += u64::from(in_flight.packets);
         if !self.taps.is_empty() {
-            self.show(SightKind::Delivered, &in_flight);
+            self.show(SightKind::Delivered, in_flight);
         }
-        self.fingerprint(&in_flight);
+        self.counters.payload_bytes_delivered += fingerprint(&mut self.digest, self.now, in_flight);
+        if let Body::Tcp(segment) = &in_flight.packet.body {
+            let opens = segment.flags.contains(Flags::SYN);
+            // The common case: a segment for the socket its sender believes it talks to.
+            if known
+                && !opens
+                && let Some(socket) = self.sockets.get_mut(receiver)
+            {
+                socket.peer = sender;
+                let segment = self.flights.take_segment(slot);
+                let mut output = std::mem::take(&mut self.output);
+                socket.tcb.on_segment(self.now, segment, &mut output);
+                self.flush(receiver, &mut output);
+                self.output = output;
+                return;
+            }
+        }
+        let Some(in_flight) = self.flights.take(slot) else { return };
         match &in_flight.packet.body {
             Body::Tcp(_) => self.arrive_tcp(in_flight),
             Body::Udp(_) => self.arrive_datagram(in_flight),
             Body::Unreachable(_) => {
-                let mut output = std::mem::take(&mut self.output);
-                if let Some(socket) = self.sockets.get_mut(in_flight.receiver) {
-                    socket.tcb.on_unreachable(&mut output);
-                    self.flush(in_flight.receiver, &mut output);
-                }
-                self.output = output;
+                self.call(receiver, |tcb, _, output| tcb.on_unreachable(output));
             }
-        }
-    }
-
-    /// Mixes a delivered packet into the run's fingerprint.
-    #[inline]
-    fn fingerprint(&mut self, in_flight: &InFlight) {
-        let packet = &in_flight.packet;
-        let mut record = [0u8; 64];
-        record[0..8].copy_from_slice(&self.now.as_nanos().to_le_bytes());
-        record[8..12].copy_from_slice(&in_flight.to.0.to_le_bytes());
-        record[12..16].copy_from_slice(&in_flight.from.0.to_le_bytes());
-        record[16..18].copy_from_slice(&packet.source.port().to_le_bytes());
-        record[18..20].copy_from_slice(&packet.destination.port().to_le_bytes());
-        let payload = match &packet.body {
-            Body::Tcp(segment) => {
-                record[20..24].copy_from_slice(&segment.seq.0.to_le_bytes());
-                record[24..28].copy_from_slice(&segment.ack.0.to_le_bytes());
-                record[28..30].copy_from_slice(&segment.window.to_le_bytes());
-                record[30] = segment.flags.0;
-                record[31] = 1;
-                &segment.payload
-            }
-            Body::Udp(payload) => {
-                record[31] = 2;
-                payload
-            }
-            Body::Unreachable(_) => {
-                record[31] = 3;
-                &crate::wire::Payload::EMPTY
-            }
-        };
-        record[32..40].copy_from_slice(&(payload.len() as u64).to_le_bytes());
-        self.digest.block(&record);
-        if !payload.is_empty() {
-            self.counters.payload_bytes_delivered += payload.len() as u64;
-            self.digest.record(payload);
         }
     }
 
     fn arrive_tcp(&mut self, in_flight: InFlight) {
-        let mut key = in_flight.receiver;
-        let known = self.sockets.get(key).is_some_and(|socket| socket.listed && socket.namespace == in_flight.to);
-        if !known {
-            let packet = &in_flight.packet;
-            let flow = FlowKey { namespace: in_flight.to, local: packet.destination, remote: packet.source };
-            key = self.flows.get(&flow).copied().unwrap_or(Key::NONE);
-        }
+        let packet = &in_flight.packet;
+        let flow = FlowKey { namespace: in_flight.to, local: packet.destination, remote: packet.source };
+        let key = self.flows.get(&flow).copied().unwrap_or(Key::NONE);
         let Body::Tcp(segment) = &in_flight.packet.body else { return };
         let opens = segment.flags.contains(Flags::SYN) && !segment.flags.contains(Flags::ACK);
         let Some(socket) = self.sockets.get_mut(key) else {
@@ -291,6 +277,42 @@ impl World {
             None => (destination, 0),
         }
     }
+}
+
+/// Mixes a delivered packet into the run's fingerprint; returns its payload's length.
+#[inline]
+fn fingerprint(digest: &mut RunDigest, now: Instant, in_flight: &InFlight) -> u64 {
+    let packet = &in_flight.packet;
+    let mut record = [0u8; 64];
+    record[0..8].copy_from_slice(&now.as_nanos().to_le_bytes());
+    record[8..12].copy_from_slice(&in_flight.to.0.to_le_bytes());
+    record[12..16].copy_from_slice(&in_flight.from.0.to_le_bytes());
+    record[16..18].copy_from_slice(&packet.source.port().to_le_bytes());
+    record[18..20].copy_from_slice(&packet.destination.port().to_le_bytes());
+    let payload = match &packet.body {
+        Body::Tcp(segment) => {
+            record[20..24].copy_from_slice(&segment.seq.0.to_le_bytes());
+            record[24..28].copy_from_slice(&segment.ack.0.to_le_bytes());
+            record[28..30].copy_from_slice(&segment.window.to_le_bytes());
+            record[30] = segment.flags.0;
+            record[31] = 1;
+            &segment.payload
+        }
+        Body::Udp(payload) => {
+            record[31] = 2;
+            payload
+        }
+        Body::Unreachable(_) => {
+            record[31] = 3;
+            &crate::wire::Payload::EMPTY
+        }
+    };
+    record[32..40].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+    digest.block(&record);
+    if !payload.is_empty() {
+        digest.record(payload);
+    }
+    payload.len() as u64
 }
 
 /// The loopback address of a family.

@@ -6,8 +6,8 @@
 //!
 //! The map: [`config`](TcpConfig) settings; `tcb` the state and its dispatch; `handshake` opening; `acknowledge` what an
 //! arriving acknowledgement means; `receive` arriving data and when to acknowledge it; `send` what may leave now;
-//! `close` FIN, RST and the end; `timers` the one deadline; `keepalive`. Below them plain data: `send_buffer`,
-//! `receive_buffer` with `reassembly`, `scoreboard` (what the peer holds out of order), `congestion`, `rto`.
+//! `close` FIN, RST and the end; `timers` the one deadline; `keepalive`. Below them plain data: `send_buffer` and
+//! `receive_buffer` (of `chunks`), `reassembly`, `scoreboard` (what the peer holds out of order), `congestion`, `rto`.
 //!
 //! Sources: RFC 9293 (TCP), 5681 and 6582 (congestion control), 6675 (loss recovery with selective acknowledgements),
 //! 6298 (timeouts), 5961 (blind attacks), 6928 (initial window), 7323 (window scale). Not modelled: timestamps, ECN,
@@ -15,6 +15,7 @@
 //! outcome can be derived by hand; below a few milliseconds of round trip CUBIC falls back to the same curve).
 
 mod acknowledge;
+mod chunks;
 mod close;
 mod config;
 mod congestion;

@@ -1,15 +1,14 @@
 //! [`ReceiveBuffer`]: bytes received in order and not yet read.
 
-use std::collections::VecDeque;
-
 use bytes::BufMut;
 
+use super::chunks::Chunks;
 use crate::wire::Payload;
 
 /// Bytes received in order and not yet read, as the chunks they arrived in.
 #[derive(Debug, Default)]
 pub(super) struct ReceiveBuffer {
-    chunks: VecDeque<Payload>,
+    chunks: Chunks,
     len: u32,
 }
 
@@ -31,7 +30,7 @@ impl ReceiveBuffer {
     pub(super) fn read(&mut self, dest: &mut impl BufMut) -> usize {
         let mut total = 0;
         while dest.has_remaining_mut() {
-            let Some(front) = self.chunks.front_mut() else { break };
+            let Some(front) = self.chunks.get_mut(0) else { break };
             let count = front.len().min(dest.remaining_mut());
             dest.put_slice(&front[..count]);
             total += count;
@@ -41,22 +40,15 @@ impl ReceiveBuffer {
                 front.advance(count);
             }
         }
-        self.drained(total);
+        self.len -= total as u32;
         total
     }
 
     /// Takes the first chunk whole.
     pub(super) fn pop(&mut self) -> Option<Payload> {
         let chunk = self.chunks.pop_front()?;
-        self.drained(chunk.len());
+        self.len -= chunk.len() as u32;
         Some(chunk)
-    }
-
-    fn drained(&mut self, count: usize) {
-        self.len -= count as u32;
-        if self.len == 0 && self.chunks.capacity() > 8 {
-            self.chunks = VecDeque::new();
-        }
     }
 
     /// Forgets everything and frees it.

@@ -133,7 +133,7 @@ impl Tcb {
             return;
         }
         let mss = u32::from(self.mss);
-        if self.send_next == self.send_unacknowledged && now - self.last_sent > self.round_trip.timeout(&self.config) {
+        if self.send_next == self.send_unacknowledged && self.last_sent + self.round_trip.timeout(&self.config) < now {
             self.congestion.restart_after_idle(self.initial_window());
         }
         while let Some(count) = self.sendable(mss) {
@@ -174,7 +174,7 @@ impl Tcb {
         }
         if self.quick_acknowledgements > 0
             && self.receive_next != self.initial_receive.plus(1)
-            && now - self.last_received < self.config.delayed_acknowledgement
+            && now < self.last_received + self.config.delayed_acknowledgement
         {
             // We answer what we receive: from now on answers carry the acknowledgements.
             self.quick_acknowledgements = 0;

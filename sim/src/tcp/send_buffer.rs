@@ -1,7 +1,6 @@
 //! [`SendBuffer`]: bytes written and not yet acknowledged.
 
-use std::collections::VecDeque;
-
+use super::chunks::Chunks;
 use crate::wire::Payload;
 
 /// Writes shorter than this are gathered while they wait, so that waiting small writes leave as full packets.
@@ -13,7 +12,7 @@ const GATHERED_MAX: usize = 64 * 1024;
 /// gathered small writes. Owns no sequence numbers; positions count from the first unacknowledged byte.
 #[derive(Debug, Default)]
 pub(super) struct SendBuffer {
-    chunks: VecDeque<Payload>,
+    chunks: Chunks,
     tail: Vec<u8>,
     /// All bytes, the tail's included.
     len: u32,
@@ -37,6 +36,12 @@ impl SendBuffer {
     /// Bytes not yet handed out by [`SendBuffer::take`].
     pub(super) fn unsent(&self) -> u32 {
         self.len - self.sent
+    }
+
+    /// The oldest chunk.
+    #[inline]
+    pub(super) fn first(&self) -> Option<&Payload> {
+        self.chunks.get(0)
     }
 
     /// Appends a copy of `data`.
@@ -143,7 +148,7 @@ impl SendBuffer {
     /// Sent bytes from `position`, at most `limit` and at most one chunk.
     pub(super) fn get(&self, position: u32, limit: u32) -> Payload {
         let mut position = position;
-        for chunk in &self.chunks {
+        for chunk in self.chunks.iter() {
             let length = chunk.len() as u32;
             if position < length {
                 let count = limit.min(length - position);
@@ -160,7 +165,7 @@ impl SendBuffer {
         self.len -= count;
         self.sent -= count;
         while count > 0 {
-            let Some(front) = self.chunks.front_mut() else { break };
+            let Some(front) = self.chunks.get_mut(0) else { break };
             let length = front.len() as u32;
             if count < length {
                 front.advance(count as usize);
@@ -172,9 +177,6 @@ impl SendBuffer {
             count -= length;
             self.chunks.pop_front();
             self.cursor.0 = self.cursor.0.saturating_sub(1);
-        }
-        if self.len == 0 && self.chunks.capacity() > 8 {
-            self.chunks = VecDeque::new();
         }
     }
 

@@ -1,5 +1,6 @@
 //! [`Payload`]: bytes that are copied once and then shared.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::IoSlice;
 use std::ops::Deref;
@@ -23,7 +24,7 @@ impl Payload {
             return Payload::EMPTY;
         }
         let bytes = &bytes[..bytes.len().min(u32::MAX as usize)];
-        Payload { end: bytes.len() as u32, data: Some(Arc::from(bytes)), start: 0 }
+        Payload { end: bytes.len() as u32, data: Some(allocation(bytes)), start: 0 }
     }
 
     /// Copies the first `limit` bytes of `slices` into one payload.
@@ -52,6 +53,13 @@ impl Payload {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
+    }
+
+    /// Reads a little of it ahead of use; the result means nothing.
+    #[inline]
+    pub fn touch(&self) -> u64 {
+        let shared = self.data.as_ref().map_or(0, Arc::strong_count) as u64;
+        self.as_slice().iter().step_by(256).fold(shared, |seen, &byte| seen ^ u64::from(byte))
     }
 
     /// The bytes.
@@ -92,6 +100,58 @@ impl Payload {
     }
 }
 
+/// Allocations that are kept for reuse have a length that is a multiple of this...
+const STEP: usize = 512;
+/// ...and at most this many steps.
+const STEPS: usize = 34;
+/// Allocations kept for each length.
+const KEPT: usize = 64;
+/// Shorter payloads are left to the allocator, which is fast at them.
+const SMALL: usize = 256;
+
+thread_local! {
+    /// Allocations nobody uses any more, by number of steps: large writes come and go by the million, and the general
+    /// allocator is slow at their sizes. What is in them is always overwritten.
+    static IDLE: RefCell<[Vec<Arc<[u8]>>; STEPS]> = const { RefCell::new([const { Vec::new() }; STEPS]) };
+}
+
+/// An allocation that begins with `bytes`.
+fn allocation(bytes: &[u8]) -> Arc<[u8]> {
+    let steps = bytes.len().div_ceil(STEP);
+    if bytes.len() < SMALL || steps > STEPS {
+        return Arc::from(bytes);
+    }
+    let idle = IDLE.try_with(|idle| idle.borrow_mut()[steps - 1].pop()).ok().flatten();
+    let mut data = idle.unwrap_or_else(|| Arc::from(vec![0; steps * STEP]));
+    match Arc::get_mut(&mut data) {
+        Some(place) => {
+            place[..bytes.len()].copy_from_slice(bytes);
+            data
+        }
+        None => Arc::from(bytes),
+    }
+}
+
+impl Drop for Payload {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(data) = self.data.take()
+            && Arc::strong_count(&data) == 1
+            && data.len() >= STEP
+            && data.len() % STEP == 0
+            && data.len() <= STEP * STEPS
+        {
+            // At the end of a thread the allocation just goes.
+            let _ = IDLE.try_with(|idle| {
+                let kept = &mut idle.borrow_mut()[data.len() / STEP - 1];
+                if kept.len() < KEPT {
+                    kept.push(data);
+                }
+            });
+        }
+    }
+}
+
 impl Deref for Payload {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
@@ -127,6 +187,19 @@ mod tests {
         assert_eq!(&*world, b"orl");
         world.advance(9);
         assert!(world.is_empty() && whole.slice(4, 4).is_empty());
+    }
+
+    #[test]
+    fn a_reused_allocation_shows_nothing_of_its_past() {
+        for length in [300, 512, 513, 1024, 17_408, 20_000, 700] {
+            let payload = Payload::copy_from(&vec![length as u8; length]);
+            let (shared, tail) = (payload.clone(), payload.slice(length - 1, length));
+            assert_eq!(payload.len(), length);
+            drop(payload);
+            assert!(shared.iter().all(|&byte| byte == length as u8));
+            drop(shared);
+            assert_eq!(&*tail, &[length as u8]);
+        }
     }
 
     #[test]

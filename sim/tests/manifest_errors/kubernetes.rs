@@ -301,3 +301,14 @@ fn changes_that_are_not_possible_are_errors() {
       hint: delete it first
     ");
 }
+
+#[test]
+fn fields_that_are_not_simulated_are_noticed() {
+    let text = deployment("      containers:", "      affinity: {}\n      containers:")
+        .replace("  replicas: 2", "  paused: true");
+    insta::assert_snapshot!(notices(&text), @r"
+    bad.yaml:9:11: `paused` of a Deployment is not simulated
+    bad.yaml:19:7: `affinity` is not simulated: pods are spread evenly over the nodes
+      hint: use `nodeName` or `nodeSelector` to place pods
+    ");
+}

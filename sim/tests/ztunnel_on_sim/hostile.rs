@@ -52,8 +52,7 @@ fn attempt_by(
         *shared.lock() = Some(answer);
     });
     mesh.run(Duration::from_secs(2));
-    let answer = outcome.lock().take();
-    answer
+    outcome.lock().take()
 }
 
 fn pair() -> (Mesh, Pod, Pod) {

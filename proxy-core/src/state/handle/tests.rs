@@ -85,3 +85,19 @@ fn handles_that_apply_the_same_updates_share_one_snapshot() {
     late.apply(&updates[1]);
     assert_eq!(late.snapshot().workload_count(), 1);
 }
+
+#[test]
+fn late_proxy_that_is_told_everything_shares_with_the_others() {
+    let early = StateHandle::new();
+    let updates = ["a", "b"].map(|name| SharedUpdate::new(upsert([pod(name, "10.0.0.1")], [], [])));
+    updates.iter().for_each(|update| drop(early.apply(update)));
+    let all = || upsert([pod("a", "10.0.0.1"), pod("b", "10.0.0.1")], [], []);
+    let late = StateHandle::new();
+    let applied = late.apply(&SharedUpdate::everything(all(), &early.snapshot()));
+    assert!(Arc::ptr_eq(&late.snapshot(), &early.snapshot()));
+    assert_eq!(applied.workloads_changed.len(), 2);
+    // Told something else, it holds something else.
+    let other = StateHandle::new();
+    other.apply(&SharedUpdate::everything(upsert([pod("a", "10.0.0.1")], [], []), &early.snapshot()));
+    assert_eq!(other.snapshot().workload_count(), 1);
+}

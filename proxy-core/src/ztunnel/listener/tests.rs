@@ -18,8 +18,10 @@ use crate::ztunnel::{HBONE_PORT, ZtunnelConfig};
 struct Exhausted {
     now: Arc<Mutex<Instant>>,
     failures: Arc<AtomicUsize>,
-    tasks: Arc<Mutex<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>>>,
+    tasks: Arc<Mutex<Vec<Task>>>,
 }
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Nothing;
 

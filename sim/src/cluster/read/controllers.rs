@@ -85,6 +85,12 @@ fn spec<'a, T>(place: Place<'_>, kind: &str, written: Option<&'a T>) -> Option<&
     if written.is_none() {
         place.error(Problem::new(format!("this {kind} has no `spec`")));
     }
+    for field in ["paused", "minReadySeconds", "updateStrategy"] {
+        let here = place.field("spec").field(field);
+        if here.is_written() {
+            here.notice(Problem::new(format!("`{field}` of a {kind} is not simulated")));
+        }
+    }
     written
 }
 

@@ -62,6 +62,12 @@ pub(super) fn pod_spec(place: Place<'_>, written: Option<&core::PodSpec>) -> Opt
             }
         },
     };
+    for field in ["affinity", "topologySpreadConstraints", "schedulingGates"] {
+        if here.field(field).is_written() {
+            let problem = Problem::new(format!("`{field}` is not simulated: pods are spread evenly over the nodes"));
+            here.field(field).notice(problem.hint("use `nodeName` or `nodeSelector` to place pods"));
+        }
+    }
     let readiness_delay = written.containers.iter().filter_map(readiness_delay).max().unwrap_or_default();
     Some(Arc::new(PodSpec {
         service_account: service_account.filter(|name| !name.is_empty()).unwrap_or("default").into(),

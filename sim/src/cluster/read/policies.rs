@@ -52,15 +52,12 @@ pub(super) fn authorization_policy(
     if let Some(selector) = &spec.selector {
         selector_labels(here.field("selector"), selector);
     }
-    match (spec.action, spec.rules.is_empty()) {
-        (PolicyAction::Deny | PolicyAction::Custom, true) => {
-            let action = if spec.action == PolicyAction::Deny { "DENY" } else { "CUSTOM" };
-            here.field("action").error(
-                Problem::new(format!("a {action} policy without rules never applies"))
-                    .hint("write rules; `rules: [{}]` matches everything"),
-            );
-        }
-        _ => {}
+    if matches!(spec.action, PolicyAction::Deny | PolicyAction::Custom) && spec.rules.is_empty() {
+        let action = if spec.action == PolicyAction::Deny { "DENY" } else { "CUSTOM" };
+        here.field("action").error(
+            Problem::new(format!("a {action} policy without rules never applies"))
+                .hint("write rules; `rules: [{}]` matches everything"),
+        );
     }
     match (spec.action, &spec.provider) {
         (PolicyAction::Custom, Some(provider)) if !provider.name.is_empty() => {}

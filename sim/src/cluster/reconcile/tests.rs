@@ -330,6 +330,13 @@ fn a_deleted_namespace_takes_everything_and_goes_with_its_last_pod() {
 }
 
 #[test]
+fn namespaces_kubernetes_needs_cannot_be_deleted() {
+    let mut cluster = Cluster::new(ClusterConfig::default());
+    let problem = cluster.delete(&ObjectReference::new(Kind::Namespace, "", "default"), None, at(0)).unwrap_err();
+    assert_eq!(problem.message, "namespace `default` cannot be deleted");
+}
+
+#[test]
 fn pods_that_fit_nowhere_wait_for_a_node() {
     let (mut cluster, _) = cluster_of(
         "{ apiVersion: v1, kind: Pod, metadata: { name: p }, spec: { nodeName: late, containers: [ { name: a } ] } }",

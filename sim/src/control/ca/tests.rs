@@ -44,6 +44,7 @@ fn an_identity_scheduled_on_the_node_is_signed_after_the_modelled_delay() {
     assert!(bench.sim.now() >= Instant::START + AuthorityConfig::default().delay_least);
     assert_eq!(signed.roots, [bench.authority.root().to_vec()]);
     assert!(!signed.chain.is_empty());
+    assert!(bench.authority.is_idle());
     assert_eq!(bench.authority.signed(), 1);
 }
 

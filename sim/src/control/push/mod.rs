@@ -139,6 +139,12 @@ impl<H: Host> ControlPlane<H> {
         self.shared.schedule.lock().acked(node)
     }
 
+    /// Resources that proxies refused and have not been sent anew, by node. Not empty means that control plane and proxy
+    /// disagree on what is valid; the proxy keeps what it had under that name.
+    pub fn rejected(&self) -> Vec<(Arc<str>, Rejected)> {
+        self.shared.schedule.lock().rejected()
+    }
+
     /// Whether nothing waits to be pushed and every subscriber has acknowledged the newest change.
     pub fn settled(&self) -> bool {
         self.shared.schedule.lock().settled()

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use proxy_core::host::{Instant, Rng};
-use proxy_core::state::{Push, Rejected, SharedUpdate};
+use proxy_core::state::{Push, Rejected, Resource, ResourceName, SharedUpdate};
 use sha2::{Digest, Sha256};
 
 use super::PushConfig;
@@ -34,8 +34,6 @@ pub struct Acknowledged {
     pub node: Arc<str>,
     /// Everything up to this change is live there.
     pub revision: Revision,
-    /// Resources it refused; it keeps what it had under those names.
-    pub rejected: Vec<Rejected>,
 }
 
 /// Debounces changes, then keeps one push at a time on its way to each subscriber.
@@ -74,6 +72,8 @@ struct Subscriber {
     delays: Rng,
     acked: Option<Arc<Version>>,
     in_flight: Option<InFlight>,
+    /// Resources it refused, and why, until they are sent anew.
+    rejected: BTreeMap<ResourceName, String>,
 }
 
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Schedule {
         for (node, subscriber) in &mut self.subscribers {
             if subscriber.acked.as_ref().is_some_and(|acked| Arc::ptr_eq(acked, &old)) {
                 subscriber.acked = Some(self.current.clone());
-                acknowledged.push(Acknowledged { node: node.clone(), revision: self.noted, rejected: Vec::new() });
+                acknowledged.push(Acknowledged { node: node.clone(), revision: self.noted });
             }
             if let Some(in_flight) = &mut subscriber.in_flight
                 && Arc::ptr_eq(&in_flight.version, &old)
@@ -159,6 +159,7 @@ impl Schedule {
             delays: Rng::from_seed(hash.finalize().into()),
             acked: None,
             in_flight: None,
+            rejected: BTreeMap::new(),
         };
         self.subscribers.insert(node.clone(), subscriber);
         self.send(now, node);
@@ -249,9 +250,17 @@ impl Schedule {
         let in_flight = subscriber.in_flight.take_if(|it| it.delivered && it.push.nonce == nonce)?;
         // A refused resource is not sent again until it changes: sending the same would only be refused again.
         let revision = in_flight.version.revision;
+        if !subscriber.rejected.is_empty() {
+            let update = &in_flight.push.update;
+            let sent = update.upserted.iter().map(Resource::name).chain(update.removed.iter().cloned());
+            for name in sent {
+                subscriber.rejected.remove(&name);
+            }
+        }
+        subscriber.rejected.extend(rejected.iter().map(|it| (it.name.clone(), it.reason.clone())));
         subscriber.acked = Some(in_flight.version);
         self.send(now, node);
-        Some(Acknowledged { node: node.clone(), revision, rejected: rejected.to_vec() })
+        Some(Acknowledged { node: node.clone(), revision })
     }
 
     /// The newest change.
@@ -262,6 +271,16 @@ impl Schedule {
     /// Up to which change `node` is known to be; `None` before its first answer.
     pub(super) fn acked(&self, node: &str) -> Option<Revision> {
         Some(self.subscribers.get(node)?.acked.as_ref()?.revision)
+    }
+
+    /// What subscribers refused and have not been sent anew, by node.
+    pub(super) fn rejected(&self) -> Vec<(Arc<str>, Rejected)> {
+        let of = |(node, subscriber): (&Arc<str>, &Subscriber)| {
+            let each = subscriber.rejected.iter();
+            let each = each.map(|(name, reason)| Rejected { name: name.clone(), reason: reason.clone() });
+            each.map(|rejected| (node.clone(), rejected)).collect::<Vec<_>>()
+        };
+        self.subscribers.iter().flat_map(of).collect()
     }
 
     /// Whether every subscriber is known to hold the newest change.

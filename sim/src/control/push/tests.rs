@@ -144,7 +144,7 @@ fn a_change_that_comes_to_nothing_is_not_pushed_and_counts_as_held() {
     schedule.changed(at(5_000));
     assert!(!schedule.settled());
     let implied = schedule.commit(at(5_100), state(&[("a", "n")]));
-    assert_eq!(implied, [Acknowledged { node: node.clone(), revision: 2, rejected: Vec::new() }]);
+    assert_eq!(implied, [Acknowledged { node: node.clone(), revision: 2 }]);
     assert!(matches!(schedule.poll(at(5_100), "n", generation), Step::Wait));
     assert_eq!(schedule.acked("n"), Some(2));
     assert!(schedule.settled());
@@ -178,4 +178,22 @@ fn a_new_subscription_of_a_node_ends_the_old_one() {
     assert!(matches!(schedule.poll(committed + FAR, "n", old), Step::Over));
     schedule.unsubscribe("n", old);
     assert!(receive(&mut schedule, committed, "n", new).1.initial);
+}
+
+#[test]
+fn a_refused_resource_is_remembered_until_it_is_sent_anew() {
+    let mut schedule = schedule();
+    let node: Arc<str> = "n".into();
+    let committed = commit(&mut schedule, at(0), state(&[("a", "n"), ("b", "n")]));
+    let generation = schedule.subscribe(committed, &node);
+    let (now, push) = receive(&mut schedule, committed, "n", generation);
+    let refused = Rejected { name: push.update.upserted[0].name(), reason: "no".to_owned() };
+    schedule.answer(now, &node, generation, push.nonce, std::slice::from_ref(&refused));
+    assert!(schedule.settled());
+    assert_eq!(schedule.rejected(), [(node.clone(), refused)]);
+    let committed = commit(&mut schedule, at(5_000), state(&[("a", "other"), ("b", "n")]));
+    let (now, push) = receive(&mut schedule, committed, "n", generation);
+    assert_eq!(uids(&push.update), ["a"], "the same is not sent again");
+    schedule.answer(now, &node, generation, push.nonce, &[]);
+    assert!(schedule.rejected().is_empty());
 }

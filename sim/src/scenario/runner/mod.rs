@@ -4,6 +4,7 @@
 mod doing;
 mod outcome;
 mod oversight;
+mod whole;
 mod world;
 
 use std::collections::BTreeMap;

@@ -1,25 +1,21 @@
 //! From what was set in motion to what is written down.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proxy_core::host::Instant;
 use proxy_core::telemetry::{Reason, Reporter};
 
 use super::doing::Doing;
+use super::whole::topology;
 use super::{Runner, Taken};
 use crate::app::{EchoAnswer, HboneExchange, HttpExchange, StreamHandle, StreamReport};
 use crate::exec::StallReport;
 use crate::invariant::Quiescence;
-use crate::mesh::Mesh;
-use crate::record::{
-    Backend, FlowEnd, FlowId, LoadResult, Outcome, RequestResult, RunRecord, StepResult, TopologyNode, TopologyPod,
-    Verdict,
-};
+use crate::record::{Backend, FlowEnd, FlowId, LoadResult, Outcome, RequestResult, RunRecord, StepResult, Verdict};
 use crate::scenario::expect::{self, Facts, Stream};
 use crate::scenario::explain::{Seen, explain};
 use crate::scenario::path::{HopRecord, who_knows};
-use crate::scenario::plan::{Action, PlannedLoad};
+use crate::scenario::plan::Action;
 use crate::scenario::schema::ClosedBy;
 
 /// Version of the record's format.
@@ -92,18 +88,6 @@ impl Runner<'_> {
             topology: topology(&self.mesh),
             replay: self.replay(),
         }
-    }
-
-    /// The command that runs exactly this again.
-    fn replay(&self) -> String {
-        let mut command = format!("meshsim run {} --seed {}", shell_word(&self.plan.file), self.seed);
-        if self.options.task_order == crate::exec::TaskOrder::Seeded {
-            command.push_str(" --task-order seeded");
-        }
-        if let Some(until) = self.options.until {
-            command.push_str(&format!(" --until {}", crate::scenario::quantity::Time(until)));
-        }
-        command
     }
 
     fn step_result(&self, index: usize) -> StepResult {
@@ -376,53 +360,6 @@ impl Runner<'_> {
             _ => ClosedBy::Client,
         }
     }
-
-    fn load_result(&self, plan: &PlannedLoad, tally: &crate::app::LoadTally) -> LoadResult {
-        let mut failed: BTreeMap<String, u64> = BTreeMap::new();
-        for (status, count) in &tally.bad_status {
-            failed.insert(format!("status {status}"), *count);
-        }
-        for (outcome, count) in &tally.unanswered {
-            failed.insert(expect::outcome_name(*outcome).to_owned(), *count);
-        }
-        for (name, count) in [("no client", tally.no_client), ("client went away", tally.client_gone)] {
-            if count > 0 {
-                failed.insert(name.to_owned(), count);
-            }
-        }
-        let mut result = LoadResult {
-            name: plan.name.clone(),
-            summary: plan.summary.clone(),
-            sent: tally.sent,
-            succeeded: tally.succeeded,
-            failed,
-            backends: tally.backends.clone(),
-            latency: tally.quantiles(),
-            held: true,
-            failures: Vec::new(),
-        };
-        let examples = tally.failures.first().map(|exchange| {
-            let since = Instant::START + plan.during.from;
-            let path = exchange.local.map(|local| self.paths.of(local, since, exchange.ended)).unwrap_or_default();
-            let seen = Seen {
-                outcome: exchange.outcome,
-                status: exchange.answer.as_ref().map(|answer| answer.status),
-                backend: None,
-                took: exchange.ended.saturating_since(exchange.started),
-                error: exchange.error.as_deref(),
-            };
-            format!("the first failure, at {}: {}", exchange.started, explain(&seen, &path))
-        });
-        if let Some(expectation) = &plan.expect {
-            let belongs = |namespace: &str, pod: &str, object: &_| self.clients.pods.belongs(namespace, pod, object);
-            result.failures = expect::load(expectation, &result, &belongs);
-            if !result.failures.is_empty() {
-                result.failures.extend(examples);
-            }
-            result.held = result.failures.is_empty();
-        }
-        result
-    }
 }
 
 fn open_in_words(result: &RequestResult, took: Duration) -> String {
@@ -448,40 +385,4 @@ fn never_begun(at: Instant, client: &str, target: &str, error: &str) -> RequestR
         policy: None,
         explanation: error.to_owned(),
     }
-}
-
-/// A file name as a shell takes it.
-fn shell_word(word: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%,".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-/// The nodes and pods as they are.
-fn topology(mesh: &Mesh) -> Vec<TopologyNode> {
-    let cluster = mesh.cluster();
-    let config = cluster.config();
-    let pod = |pod: &crate::cluster::Pod| {
-        let enrolled = mesh.is_captured(&pod.meta.key);
-        let identity = || {
-            let account = &pod.spec.service_account;
-            format!("spiffe://{}/ns/{}/sa/{account}", config.trust_domain, pod.meta.namespace())
-        };
-        TopologyPod {
-            namespace: pod.meta.namespace().to_owned(),
-            name: pod.meta.name().to_owned(),
-            ips: pod.addresses.iter().map(ToString::to_string).collect(),
-            identity: enrolled.then(identity),
-            enrolled,
-        }
-    };
-    let node = |node: &std::sync::Arc<crate::cluster::Node>| TopologyNode {
-        name: node.meta.name().to_owned(),
-        zone: node.meta.label("topology.kubernetes.io/zone").unwrap_or_default().to_owned(),
-        pods: cluster.pods().filter(|pod| pod.node.as_deref() == Some(node.meta.name())).map(|it| pod(it)).collect(),
-    };
-    cluster.nodes().map(node).collect()
 }

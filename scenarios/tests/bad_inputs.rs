@@ -1,0 +1,173 @@
+//! Each class of wrong input gives exit status 2 and says where, what, and what to do.
+
+mod support;
+
+use std::fmt::Write;
+
+use support::{meshsim, said};
+
+/// A scenario that is right but for what is put in place of its last lines.
+const RIGHT: &str = "\
+name: wrong
+description: One thing in here is wrong.
+cluster:
+  nodes: 2
+  manifests: [shop.yaml]
+";
+
+const SHOP: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata: { name: shop, labels: { istio.io/dataplane-mode: ambient } }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: server, namespace: shop }
+spec: { selector: { app: server }, ports: [{ name: http, port: 8080 }] }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: server, namespace: shop }
+spec:
+  selector: { matchLabels: { app: server } }
+  template:
+    metadata: { labels: { app: server } }
+    spec: { containers: [{ name: server, image: server, ports: [{ containerPort: 8080 }] }] }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: client, namespace: shop }
+spec:
+  selector: { matchLabels: { app: client } }
+  template:
+    metadata: { labels: { app: client } }
+    spec: { containers: [{ name: client, image: client }] }
+";
+
+/// What is wrong, and the lines that are.
+const CASES: &[(&str, &str)] = &[
+    (
+        "an unknown field of a step",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, too: 'http://server:8080' } }]",
+    ),
+    ("an unknown field at the top", "step: []"),
+    ("a step without an action", "steps: [{ at: 1s }]"),
+    (
+        "a step with two actions",
+        "steps: [{ at: 1s, scale: { object: deploy/server.shop, replicas: 1 }, restart: deploy/server.shop }]",
+    ),
+    (
+        "a service that does not exist",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://serverr:8080' } }]",
+    ),
+    (
+        "a service elsewhere",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server.default:8080' } }]",
+    ),
+    (
+        "a client that does not exist",
+        "steps: [{ at: 1s, request: { from: deploy/clint.shop, to: 'http://server:8080' } }]",
+    ),
+    (
+        "a namespace that does not exist",
+        "steps: [{ at: 1s, request: { from: deploy/client.shopp, to: 'http://server:8080' } }]",
+    ),
+    ("a kind that does not exist", "steps: [{ at: 1s, restart: deploi/server.shop }]"),
+    ("a kind without pods", "steps: [{ at: 1s, request: { from: service/server.shop, to: 'http://server:8080' } }]"),
+    ("a target without a scheme", "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'server:8080' } }]"),
+    (
+        "a target of the wrong scheme",
+        "steps: [{ at: 1s, connect: { from: deploy/client.shop, to: 'http://server:8080' } }]",
+    ),
+    ("a time that cannot be read", "steps: [{ at: soon, restart: deploy/server.shop }]"),
+    (
+        "a rate that cannot be read",
+        "load: [{ name: l, from: deploy/client.shop, to: 'http://server:8080', rate: fast, during: 0s..1s }]",
+    ),
+    (
+        "a span that runs backwards",
+        "load: [{ name: l, from: deploy/client.shop, to: 'http://server:8080', rate: 1/s, during: 2s..1s }]",
+    ),
+    (
+        "a reason that does not exist",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' }, expect: { reason: policy_denid } }]",
+    ),
+    (
+        "an expectation that means nothing there",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' }, expect: { closed_by: server } }]",
+    ),
+    ("a stream nobody holds", "steps: [{ at: 1s, check: held, expect: { open: true } }]"),
+    ("a manifest that does not exist", "steps: [{ at: 1s, apply: nowhere.yaml }]"),
+    (
+        "a wrong field in a manifest in place",
+        "steps:\n  - at: 1s\n    apply: |\n      apiVersion: security.istio.io/v1\n      kind: AuthorizationPolicy\n      \
+         metadata: { name: p, namespace: shop }\n      spec: { acton: DENY }",
+    ),
+    ("an object to delete that does not exist", "steps: [{ at: 1s, delete: authorizationpolicy/none.shop }]"),
+    ("a fault", "steps: [{ at: 1s, fault: { partition: { a: node/node-1, b: node/node-2 } } }]"),
+    ("an invariant that does not exist", "invariants: [{ off: I99, because: it is not there }]"),
+    ("an invariant switched off without a reason", "invariants: [{ off: I1, because: '' }]"),
+    ("text that is not YAML", "steps: [{ at: 1s"),
+    ("a key written twice", "steps: []\nsteps: []"),
+];
+
+#[test]
+fn every_class_of_wrong_input_gives_one_clear_diagnostic() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("shop.yaml"), SHOP).expect("a file");
+    let mut all = String::new();
+    for (what, lines) in CASES {
+        std::fs::write(folder.path().join("it.yaml"), format!("{RIGHT}{lines}\n")).expect("a file");
+        let output = meshsim().current_dir(folder.path()).args(["run", "it.yaml"]).output().expect("the command runs");
+        let (status, out, errors) = said(&output);
+        assert_eq!((status, out.as_str()), (2, ""), "{what}: {errors}");
+        let _ = write!(all, "## {what}\n{}\n", errors.trim_end());
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn a_wrong_cluster_is_told_where_it_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cases = [
+        ("a manifest that is not there", "cluster: { manifests: [none.yaml] }"),
+        ("too many nodes", "cluster: { nodes: 5000 }"),
+        ("two nodes of one name", "cluster: { nodes: [{ name: a }, { name: a }] }"),
+        ("a file that is not one", "cluster: { manifests: [{ namespace: x }] }"),
+    ];
+    let mut all = String::new();
+    for (what, lines) in cases {
+        let text = format!("name: n\ndescription: Wrong from the start.\n{lines}\n");
+        std::fs::write(folder.path().join("it.yaml"), text).expect("a file");
+        let output = meshsim().current_dir(folder.path()).args(["run", "it.yaml"]).output().expect("the command runs");
+        let (status, _, errors) = said(&output);
+        assert_eq!(status, 2, "{what}: {errors}");
+        let _ = write!(all, "## {what}\n{}\n", errors.trim_end());
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn files_that_are_no_scenarios_are_told_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut all = String::new();
+    let cases: [(&str, &[u8]); 5] = [
+        ("manifest.yaml", b"apiVersion: v1\nkind: Namespace\nmetadata: { name: a }\n"),
+        ("empty.yaml", b""),
+        ("list.yaml", b"- 1\n- 2\n"),
+        ("binary.yaml", &[0xff, 0xfe, 0x00]),
+        ("two.yaml", b"name: a\n---\nname: b\n"),
+    ];
+    for (name, bytes) in cases {
+        std::fs::write(folder.path().join(name), bytes).expect("a file");
+        let output = meshsim().current_dir(folder.path()).args(["run", name]).output().expect("the command runs");
+        let (status, _, errors) = said(&output);
+        assert_eq!(status, 2, "{name}: {errors}");
+        let _ = write!(all, "## {name}\n{}\n", errors.trim_end());
+    }
+    let output = meshsim().current_dir(folder.path()).args(["run", "none.yaml"]).output().expect("the command runs");
+    let (status, _, errors) = said(&output);
+    assert_eq!(status, 2, "{errors}");
+    let _ = write!(all, "## none.yaml\n{}\n", errors.trim_end());
+    insta::assert_snapshot!(all);
+}
