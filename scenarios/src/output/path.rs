@@ -1,6 +1,6 @@
 //! The path of a request, hop by hop: `client → ztunnel n1 ═HBONE═▶ ztunnel n2 → pod`.
 
-use sim::record::{Hop, RequestResult};
+use sim::record::{Hop, Outcome, RequestResult};
 
 use super::Paint;
 
@@ -29,6 +29,7 @@ pub(crate) fn line(request: &RequestResult, paint: Paint) -> String {
     match (backend, last.and_then(|hop| refusal(hop))) {
         (_, Some(refusal)) if backend.is_none() => format!("{line} {}", paint.bad(format!("✗ {refusal}"))),
         (Some(backend), _) => format!("{line}{carried}{backend}"),
+        (None, _) if matches!(request.outcome, Outcome::Completed | Outcome::Held) => line,
         (None, _) => format!("{line} {}", paint.bad("✗")),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use proxy_core::host::Instant;
 use proxy_core::policy::{PolicyKey, Verdict};
 use proxy_core::telemetry::{
-    ConnectionId, ConnectionInfo, ConnectionSecurity, Event, Hop as HopKind, Reason, Reporter, TraceId,
+    ConnectionId, ConnectionInfo, ConnectionSecurity, Event, Hop as HopKind, Reason, Reporter, TraceId, TunnelEvent,
 };
 
 use crate::record::{AppEvent, AppPod, FlowEnd, FlowId, Hop, Observation, ObservationKind};
@@ -23,6 +23,7 @@ pub(super) struct Paths {
     by_trace: BTreeMap<TraceId, Vec<usize>>,
     servers: BTreeMap<FlowId, ServerSide>,
     ends: BTreeMap<(FlowId, FlowEnd), EndSide>,
+    handshakes: u64,
 }
 
 /// One connection at one proxy.
@@ -101,6 +102,8 @@ impl Paths {
                 };
                 self.add(record, *source, *trace);
             }
+            // Each has two ends: the client's is counted.
+            Event::Tunnel(TunnelEvent::Opened { reporter: Reporter::Source, .. }) => self.handshakes += 1,
             _ => {}
         }
     }
@@ -133,6 +136,11 @@ impl Paths {
             self.by_trace[&connection.trace].iter().map(|&index| &self.records[index]).collect();
         path.sort_by_key(|record| (record.opened, record.reporter));
         path
+    }
+
+    /// Tunnels opened so far.
+    pub(super) fn handshakes(&self) -> u64 {
+        self.handshakes
     }
 
     /// Which server a flow reached.
