@@ -141,6 +141,11 @@ impl<H: Host> Load<H> {
         self.state.lock().tally.clone()
     }
 
+    /// The client's ends of the connections of the failures that are kept.
+    pub fn failed_locals(&self) -> Vec<std::net::SocketAddr> {
+        self.state.lock().tally.failures.iter().filter_map(|exchange| exchange.local).collect()
+    }
+
     /// Whether the last request is over.
     pub fn is_over(&self) -> bool {
         let state = self.state.lock();
