@@ -45,16 +45,16 @@ pub(super) async fn follow<H: Host, C: CertificateAuthority>(
     }
 }
 
-/// Addresses that no longer belong to the workload they belonged to: tunnels there must not be used again.
+/// Addresses that no longer belong to whom they belonged to: tunnels there must not be used again. The old owner need not
+/// have changed itself: a new one's record may come before the old one's goes.
 fn moved_addresses(before: &Snapshot, after: &Snapshot, applied: &Applied, network: &str) -> BTreeSet<IpAddr> {
     let mut moved = BTreeSet::new();
     for uid in &applied.workloads_changed {
-        let Some(old) = before.workload(uid) else { continue };
-        for address in &old.addresses {
+        let records = [before.workload(uid), after.workload(uid)].into_iter().flatten();
+        for address in records.flat_map(|record| &record.addresses) {
+            let Some(old) = before.workload_of_address(network, *address) else { continue };
             let owner = after.workload_of_address(network, *address);
-            let kept = owner.is_some_and(|owner| owner.uid == old.uid && owner.identity() == old.identity());
-            let owned = before.workload_of_address(network, *address).is_some_and(|owner| owner.uid == old.uid);
-            if owned && !kept {
+            if owner.is_none_or(|owner| owner.uid != old.uid || owner.identity() != old.identity()) {
                 moved.insert(*address);
             }
         }
@@ -194,6 +194,8 @@ mod tests {
         assert_eq!(moved_addresses(&before, &after, &applied, ""), address("10.0.0.1"));
         let (after, applied) = remove(&before, "a", &[pod("c", "10.0.0.1", "x")]);
         assert_eq!(moved_addresses(&before, &after, &applied, ""), address("10.0.0.1"));
+        let (after, applied) = upsert(&before, &[pod("c", "10.0.0.1", "x")]);
+        assert_eq!(moved_addresses(&before, &after, &applied, ""), address("10.0.0.1"), "the old owner is still known");
         let (after, applied) = upsert(&before, &[Workload { capacity: 7, ..pod("b", "10.0.0.2", "x") }]);
         assert_eq!(moved_addresses(&before, &after, &applied, ""), BTreeSet::new());
         let (after, applied) = upsert(&before, &[pod("b", "10.0.0.2", "y")]);

@@ -155,7 +155,10 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn plan(&self, rng: &mut Rng) -> Result<Plan, PlanError> {
         let (snapshot, source, destination) = (self.snapshot, self.outbound.source, self.destination);
-        if destination.ip().is_loopback() && ILLEGAL_PORTS.contains(&destination.port()) {
+        // A pod's calls to its own address are not captured: what arrives for one was sent to our own listener, and
+        // dialling it again would do the same again.
+        let own = destination.ip().is_loopback() || source.addresses.contains(&destination.ip());
+        if own && ILLEGAL_PORTS.contains(&destination.port()) {
             return Err(PlanError::new(Reason::SelfCall, "attempted recursive call to ourselves"));
         }
         let owner = snapshot.address_owner(self.outbound.network, destination.ip(), &source.namespace);

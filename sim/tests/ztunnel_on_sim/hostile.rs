@@ -8,6 +8,7 @@ use proxy_core::hbone::{ConnectRequest, HboneError, Pool, PoolConfig, PoolKey, T
 use proxy_core::host::{Host, Rng};
 use proxy_core::identity::Identity;
 use proxy_core::identity::store::{CertificateStore, StoreConfig};
+use proxy_core::state::{Resource, TunnelProtocol, Workload};
 use proxy_core::telemetry::{NullSink, Reason, Reporter};
 
 use crate::app::{ask, echo};
@@ -143,4 +144,20 @@ fn a_pod_that_dials_its_own_proxys_ports_is_not_carried_in_circles() {
         mesh.run_ms(1000);
         assert!(asked.seen().end.is_some() && asked.seen().received.is_empty(), "{target}: {:?}", asked.seen());
     }
+}
+
+#[test]
+fn a_pod_not_yet_announced_as_hbone_is_not_carried_in_circles_either() {
+    let mesh = Mesh::new();
+    let pod = mesh.pod(0, "curious", "10.0.0.1", true);
+    let pending = Workload { tunnel_protocol: TunnelProtocol::None, ..(*pod.workload).clone() };
+    mesh.push(vec![Resource::Workload(Arc::new(pending))]);
+    mesh.run_ms(100);
+    for port in [15001, 15006] {
+        let asked = ask(&pod.host, pod.at(port), b"hello");
+        mesh.run_ms(1000);
+        assert!(asked.seen().end.is_some() && asked.seen().received.is_empty(), "{port}: {:?}", asked.seen());
+    }
+    let refused: Vec<Reason> = mesh.events.refused().into_iter().map(|(_, reason, _)| reason).collect();
+    assert_eq!(refused, [Reason::SelfCall, Reason::SelfCall]);
 }

@@ -63,6 +63,19 @@ fn unknown_destination_passes_through() {
 }
 
 #[test]
+fn a_pods_own_address_on_proxy_ports_is_a_self_call_whatever_its_protocol() {
+    let plain = Workload { tunnel_protocol: TunnelProtocol::None, ..source() };
+    for known in [source(), plain] {
+        let state = snapshot([known.clone()], []);
+        for port in ILLEGAL_PORTS {
+            let result = plan_from(&state, &known, &format!("{CLIENT}:{port}"), 1);
+            assert_eq!(reason(result), Reason::SelfCall, "{:?} {port}", known.tunnel_protocol);
+        }
+        assert!(plan_from(&state, &known, &format!("{CLIENT}:8080"), 1).is_ok());
+    }
+}
+
+#[test]
 fn loopback_on_own_ports_is_a_self_call() {
     for destination in ["127.0.0.1:15001", "127.0.0.1:15006", "[::1]:15008", "[::ffff:127.0.0.1]:15008"] {
         assert_eq!(reason(plan_to(&snapshot([], []), destination)), Reason::SelfCall, "{destination}");
