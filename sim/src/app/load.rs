@@ -112,11 +112,14 @@ pub struct Load<H: Host> {
     state: Mutex<State<H>>,
 }
 
+/// Client, host, port: connections between the same two may be used again.
+type Route = (Arc<str>, Arc<str>, u16);
+
 struct State<H: Host> {
     tally: LoadTally,
     in_flight: u32,
     waiting: VecDeque<(u64, Instant)>,
-    kept: BTreeMap<(Arc<str>, Arc<str>, u16), Vec<HttpConnection<H>>>,
+    kept: BTreeMap<Route, Vec<HttpConnection<H>>>,
     all_sent: bool,
 }
 
