@@ -159,6 +159,10 @@ impl Story {
 
     /// Both ends close; `sent` bytes went out, `read` came in, at the server.
     fn close(&mut self, flow: u64, sent: Tally, read: Tally, endings: (Ending, Ending)) {
+        self.close_read(flow, sent, read, endings, true);
+    }
+
+    fn close_read(&mut self, flow: u64, sent: Tally, read: Tally, endings: (Ending, Ending), read_to_end: bool) {
         let quiet = Tally::default();
         for (end, pod, sent, received, ending) in
             [(FlowEnd::Client, "client", sent, quiet, endings.0), (FlowEnd::Server, "server", quiet, read, endings.1)]
@@ -172,7 +176,7 @@ impl Story {
                 received,
                 ending,
                 first_wrong_byte: None,
-                read_to_end: true,
+                read_to_end,
             });
         }
     }
@@ -236,7 +240,9 @@ fn a_right_mesh_breaks_nothing() {
     let opened = story.now;
     story.tell(ObservationKind::Wire(WireFact::FirstBytes { source, destination, opened, tls: true }));
     let outbound = story.opened(1, Reporter::Source);
-    let inbound = story.info(1, Reporter::Destination);
+    let mut inbound = (*story.info(2, Reporter::Destination)).clone();
+    inbound.trace = outbound.trace;
+    let inbound = Arc::new(inbound);
     story.proxy(Event::Opened { at: opened, connection: inbound.clone() });
     story.connect(1, "server");
     story.finish(1);
@@ -298,6 +304,20 @@ fn i3_speaks_when_bytes_between_enrolled_pods_are_not_tls() {
 }
 
 #[test]
+fn i3_is_silent_while_callers_may_not_have_heard_that_both_pods_are_in_the_mesh() {
+    let mut story = Story::begin();
+    let (source, destination) = (story.at("client", 40_000), story.at("server", 8080));
+    let pod = story.pod("server").meta.uid.clone();
+    for enrolled in [false, true] {
+        story.tell(ObservationKind::Enrollment { pod: pod.clone(), enrolled });
+    }
+    story.pass(Deltas::default().enrollment - Duration::from_millis(1));
+    let opened = story.now;
+    story.tell(ObservationKind::Wire(WireFact::FirstBytes { source, destination, opened, tls: false }));
+    assert_eq!(story.end(), []);
+}
+
+#[test]
 fn i5_speaks_when_a_tunnel_proves_someone_else() {
     let mut story = Story::begin();
     let event = TunnelEvent::Opened {
@@ -346,6 +366,15 @@ fn i7_speaks_when_bytes_change_or_vanish() {
         story.close(1, sent, read, clean);
         only(&story.end(), InvariantId::Streams);
     }
+}
+
+#[test]
+fn i7_does_not_ask_of_an_end_that_closed_first_what_it_never_waited_for() {
+    let (sent, read) = (Tally { bytes: 3, hash: 7 }, Tally { bytes: 2, hash: 1 });
+    let mut story = Story::begin();
+    story.connect(1, "server");
+    story.close_read(1, sent, read, (Ending::Finished, Ending::Finished), false);
+    assert_eq!(story.end(), []);
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Text {
         text.push_str(&format!("  {} {} {}\n", self.glyph(step.held), self.paint.faint(at), step.summary));
         let groups = group::alike(&step.requests);
         for group in groups.iter().take(GROUPS) {
-            self.group(group, step.requests.len() > 1, text);
+            self.group(group, step, text);
         }
         if groups.len() > GROUPS {
             let more = groups.len() - GROUPS;
@@ -90,9 +90,9 @@ impl Text {
         self.failures(&step.failures, text);
     }
 
-    fn group(&self, group: &Group<'_>, several: bool, text: &mut String) {
+    fn group(&self, group: &Group<'_>, step: &StepResult, text: &mut String) {
         let first = group.first;
-        let words = if several && group.count > 1 && first.outcome == Outcome::Completed {
+        let words = if group.count > 1 && first.outcome == Outcome::Completed {
             let (fastest, slowest) = (units::time(group.fastest), units::time(group.slowest));
             let status = first.status.map_or("done".to_owned(), |status| status.to_string());
             let from = first.backend.as_ref().map(|backend| format!(" from {}/{}", backend.namespace, backend.pod));
@@ -104,8 +104,9 @@ impl Text {
         };
         let words = if went_well(first) { words } else { self.paint.warn(words) };
         text.push_str(&format!("{INDENT}{words}\n"));
-        // A request that never left its pod has no path worth a line.
-        if first.backend.is_some() || !first.hops.is_empty() {
+        // A request that never left its pod has no path worth a line, and a stream looked at has shown its own.
+        let opened_before = step.kind == "check" || step.kind == "exchange";
+        if !opened_before && (first.backend.is_some() || !first.hops.is_empty()) {
             text.push_str(&format!("{INDENT}{}\n", path::line(first, self.paint)));
         }
     }
@@ -170,9 +171,9 @@ impl Text {
         let broken = record.violations.len();
         facts.push(if broken == 0 { "no invariant broken".to_owned() } else { format!("{broken} broken invariants") });
         facts.push(format!("{} virtual in {}", units::time(record.virtual_time_ns), units::duration(wall)));
-        let named = [("events", "events"), ("packets_sent", "packets"), ("packets", "packets")];
+        let named = [("events", "events"), ("packets_sent", "packets"), ("handshakes", "TLS handshakes")];
         facts.extend(named.iter().filter_map(|(key, name)| Some(format!("{} {name}", units::count(counter(key)?)))));
-        facts.extend(counter("bytes_on_wire").map(|bytes| format!("{} on the wire", units::size(bytes))));
+        facts.extend(counter("wire_bytes").map(|bytes| format!("{} on the wire", units::size(bytes))));
         let mut text = format!("\n{verdict}  {}\n", facts.join(" · "));
         text.push_str(&format!("digest  {}\n", record.digest));
         if record.verdict != Verdict::Passed {

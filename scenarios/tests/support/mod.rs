@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The folder of the catalogue.
-pub fn catalogue() -> PathBuf {
+pub(crate) fn catalogue() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("catalog")
 }
 
 /// Every scenario of the catalogue, in order of their paths.
-pub fn scenarios() -> Vec<PathBuf> {
+pub(crate) fn scenarios() -> Vec<PathBuf> {
     let mut found = Vec::new();
     search(&catalogue(), &mut found);
     found.sort();
@@ -33,14 +33,14 @@ fn search(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The command, in the folder of this package, without the caller's settings.
-pub fn meshsim() -> Command {
+pub(crate) fn meshsim() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshsim"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("RUST_LOG").env_remove("NO_COLOR");
     command
 }
 
 /// What came out of it, as text: exit status, stdout, stderr.
-pub fn said(output: &Output) -> (i32, String, String) {
+pub(crate) fn said(output: &Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }

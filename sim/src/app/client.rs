@@ -75,6 +75,9 @@ impl Target {
         if host.is_empty() {
             return Err("the host is missing".to_owned());
         }
+        if bracketed.is_none() && host.contains(['[', ']', ':']) {
+            return Err("an IPv6 address stands in brackets, as in [fd00::1]".to_owned());
+        }
         let port = match (port, scheme) {
             (Some(port), _) => port.parse().map_err(|_| format!("`{port}` is not a port"))?,
             (None, Scheme::Http) => 80,

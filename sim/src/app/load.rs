@@ -112,11 +112,14 @@ pub struct Load<H: Host> {
     state: Mutex<State<H>>,
 }
 
+/// Client, host, port: connections between the same two may be used again.
+type Route = (Arc<str>, Arc<str>, u16);
+
 struct State<H: Host> {
     tally: LoadTally,
     in_flight: u32,
     waiting: VecDeque<(u64, Instant)>,
-    kept: BTreeMap<(Arc<str>, Arc<str>, u16), Vec<HttpConnection<H>>>,
+    kept: BTreeMap<Route, Vec<HttpConnection<H>>>,
     all_sent: bool,
 }
 
@@ -139,6 +142,11 @@ impl<H: Host> Load<H> {
     /// What came of it so far.
     pub fn tally(&self) -> LoadTally {
         self.state.lock().tally.clone()
+    }
+
+    /// The client's ends of the connections of the failures that are kept.
+    pub fn failed_locals(&self) -> Vec<std::net::SocketAddr> {
+        self.state.lock().tally.failures.iter().filter_map(|exchange| exchange.local).collect()
     }
 
     /// Whether the last request is over.

@@ -43,6 +43,8 @@ pub(super) struct End {
     pub(super) at: Instant,
     pub(super) sent: Tally,
     pub(super) received: Tally,
+    /// Whether the other end's end was read: who closes first need not wait for more.
+    pub(super) read_to_end: bool,
     pub(super) ending: Ending,
     pub(super) first_wrong_byte: Option<u64>,
 }
@@ -96,12 +98,13 @@ impl Flows {
             AppEvent::DialFailed { flow, .. } | AppEvent::Answered { flow, .. } | AppEvent::Unanswered { flow, .. } => {
                 self.pending.remove(flow);
             }
-            AppEvent::Closed { connection, end, sent, received, ending, first_wrong_byte, .. } => {
+            AppEvent::Closed { connection, end, sent, received, ending, read_to_end, first_wrong_byte, .. } => {
                 self.pending.remove(connection);
                 if let Some(connection) = self.connections.get_mut(connection) {
                     let over = End {
                         at,
                         sent: *sent,
+                        read_to_end: *read_to_end,
                         received: *received,
                         ending: *ending,
                         first_wrong_byte: *first_wrong_byte,

@@ -27,16 +27,14 @@ impl Checker for NoLoops {
                     format!("a proxy's own packet {source} to {destination} was captured to port {port}"),
                 ));
             }
-            ObservationKind::Proxy { node, event: Event::Tunnel(tunnel) } => match tunnel {
+            ObservationKind::Proxy { event: Event::Tunnel(tunnel), .. } => match tunnel {
                 TunnelEvent::Opened { reporter: Reporter::Source, local, .. } => {
                     self.tunnels.insert(*local);
                 }
                 TunnelEvent::Closed { reporter: Reporter::Source, local, .. } => {
                     self.tunnels.remove(local);
                 }
-                _ => {
-                    let _ = node;
-                }
+                _ => {}
             },
             ObservationKind::Proxy { node, event: Event::Opened { connection, .. } } => {
                 if connection.reporter == Reporter::Source && self.tunnels.contains(&connection.source) {

@@ -80,6 +80,9 @@ pub struct Quiescence {
 
 /// One invariant's checker.
 trait Checker: Send {
+    /// Time has come this far. What is seen at `at` itself is not part of the world yet.
+    fn advance(&mut self, _world: &World, _at: Instant, _findings: &mut Vec<Finding>) {}
+
     /// One more observation. The truth and the flows already include it.
     fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>);
 
@@ -145,9 +148,13 @@ impl Checkers {
 
     /// One more observation.
     pub fn observe(&mut self, observation: &Observation) {
+        let mut findings = Vec::new();
+        for (id, checker) in &mut self.checkers {
+            checker.advance(&self.world, observation.at, &mut findings);
+            keep(&mut self.violations, *id, observation.at, &mut findings);
+        }
         self.world.truth.observe(observation);
         self.world.flows.observe(observation);
-        let mut findings = Vec::new();
         for (id, checker) in &mut self.checkers {
             checker.observe(&self.world, observation, &mut findings);
             keep(&mut self.violations, *id, observation.at, &mut findings);

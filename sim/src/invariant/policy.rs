@@ -24,11 +24,14 @@ pub(super) struct PolicySettled {
 }
 
 impl Checker for PolicySettled {
-    fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
-        if self.due.is_some_and(|due| due <= observation.at) {
+    fn advance(&mut self, world: &World, at: Instant, findings: &mut Vec<Finding>) {
+        if self.due.is_some_and(|due| due <= at) {
             self.due = None;
-            judge_open(world, observation.at, findings);
+            judge_open(world, at, findings);
         }
+    }
+
+    fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
         match &observation.kind {
             ObservationKind::App(AppEvent::Accepted { flow, connection, .. }) if flow == connection => {
                 if let Some(connection) = world.flows.connection(*connection) {
@@ -49,9 +52,7 @@ impl Checker for PolicySettled {
     }
 
     fn finish(&mut self, world: &World, at: Instant, _end: &Quiescence, findings: &mut Vec<Finding>) {
-        if self.due.is_some_and(|due| due <= at) {
-            judge_open(world, at, findings);
-        }
+        self.advance(world, at, findings);
     }
 }
 

@@ -79,7 +79,8 @@ impl ByteExact {
     ) {
         let surprised = |end: &End| matches!(end.ending, Ending::ResetByPeer | Ending::ClosedByPeer);
         let causing = |end: &End| matches!(end.ending, Ending::ClosedByUs | Ending::TimedOut | Ending::Killed);
-        if !(surprised(client) && !causing(server) || surprised(server) && !causing(client)) {
+        let unexplained = surprised(client) && !causing(server) || surprised(server) && !causing(client);
+        if !unexplained {
             return;
         }
         let told = connection.local.is_some_and(|local| {
@@ -106,7 +107,8 @@ impl ByteExact {
     }
 }
 
-/// What one end read must be a prefix of what the other wrote, and all of it when both finished.
+/// What one end read must be a prefix of what the other wrote, and all of it when both finished and it read to the end. An
+/// end that closed before it saw the other's end has missed nothing it waited for: HTTP/2's last words often go unread.
 fn compare(
     at: Instant,
     id: FlowId,
@@ -118,7 +120,7 @@ fn compare(
 ) {
     let Tally { bytes: sent, hash: sent_hash } = writer.sent;
     let Tally { bytes: read, hash: read_hash } = reader.received;
-    let clean = writer.ending == Ending::Finished && reader.ending == Ending::Finished;
+    let clean = writer.ending == Ending::Finished && reader.ending == Ending::Finished && reader.read_to_end;
     let wrong = if let Some(offset) = reader.first_wrong_byte {
         format!("byte {offset} is not the one that was sent")
     } else if read > sent {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use proxy_core::host::Instant;
 use serde_json::Value;
 
+use super::explain::clock;
 use super::plan::Expectation;
 use super::quantity::{Bound, Time};
 use super::schema::{ClosedBy, Denied, Echoed, SourceIp};
@@ -277,7 +278,7 @@ fn check(expectation: &Expectation, stream: &Stream, failures: &mut Vec<String>)
     let state = match (&stream.closed, stream.was_open) {
         (None, true) => "open".to_owned(),
         (None, false) => "not open yet".to_owned(),
-        (Some((at, by)), _) => format!("closed at {at} by {}", who(*by)),
+        (Some((at, by)), _) => format!("closed at {} by {}", clock(*at), who(*by)),
     };
     if let Some(open) = form.open
         && open != (stream.was_open && stream.closed.is_none())
@@ -294,7 +295,10 @@ fn check(expectation: &Expectation, stream: &Stream, failures: &mut Vec<String>)
         let since = stream.last_change.unwrap_or(Instant::START);
         let took = stream.closed.map(|(at, _)| at.saturating_since(since));
         if took.is_none_or(|took| took > within.0) {
-            failures.push(format!("expected it closed within {within} of the change at {since}, found it {state}"));
+            failures.push(format!(
+                "expected it closed within {within} of the change at {}, found it {state}",
+                clock(since)
+            ));
         }
     }
 }

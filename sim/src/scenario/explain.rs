@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use proxy_core::telemetry::{Reason, Reporter};
+use proxy_core::host::Instant;
+use proxy_core::telemetry::Reason;
 
 use super::path::{HopRecord, who_knows};
 use crate::record::{Backend, Outcome};
@@ -40,7 +41,9 @@ fn answered(seen: &Seen<'_>) -> String {
 
 fn failed(seen: &Seen<'_>, path: &[&HopRecord]) -> String {
     if let Some((hop, reason)) = who_knows(path) {
-        return format!("{} at ztunnel on {}", decided(hop, reason), hop.node);
+        let (what, why) = decided(hop, reason);
+        let why = if why.is_empty() { why } else { format!(": {why}") };
+        return format!("{what} at ztunnel on {}{why}", hop.node);
     }
     let what = match seen.outcome {
         Outcome::Refused => "connection refused",
@@ -57,30 +60,30 @@ fn failed(seen: &Seen<'_>, path: &[&HopRecord]) -> String {
     }
 }
 
-/// What a proxy decided and why, without its name.
-fn decided(hop: &HopRecord, reason: Reason) -> String {
+/// What a proxy did, and why.
+fn decided(hop: &HopRecord, reason: Reason) -> (String, String) {
     let policy = hop.policy().map(ToString::to_string);
-    let error = hop.closed.as_ref().and_then(|(_, _, error)| error.as_deref());
+    let changed = matches!(reason, Reason::PolicyChanged | Reason::WorkloadChanged);
     match (reason, policy) {
         (Reason::PolicyDenied, Some(policy)) if is_peer_authentication(&policy) => {
-            format!("plaintext refused, PeerAuthentication asks for mutual TLS (as policy {policy}),")
+            ("plaintext refused".to_owned(), format!("PeerAuthentication asks for mutual TLS (policy {policy})"))
         }
-        (Reason::PolicyDenied, Some(policy)) => format!("denied by policy {policy}"),
-        (Reason::PolicyNotAllowed, _) => "denied: ALLOW policies apply to the destination and none matches".to_owned(),
-        (Reason::PolicyUnknown, Some(policy)) => format!("denied: policy {policy} has not arrived"),
-        (Reason::PolicyChanged | Reason::WorkloadChanged, Some(policy)) if is_peer_authentication(&policy) => {
-            format!("cut: PeerAuthentication now asks for mutual TLS (as policy {policy}),")
+        (Reason::PolicyDenied, Some(policy)) => (format!("denied by policy {policy}"), String::new()),
+        (Reason::PolicyNotAllowed, _) => {
+            ("denied".to_owned(), "ALLOW policies apply to the destination and none matches".to_owned())
         }
-        (Reason::PolicyChanged | Reason::WorkloadChanged, Some(policy)) => {
-            format!("cut after a change of policy, now denied by policy {policy},")
+        (Reason::PolicyUnknown, Some(policy)) => ("denied".to_owned(), format!("policy {policy} has not arrived")),
+        (_, Some(policy)) if changed && is_peer_authentication(&policy) => {
+            ("cut".to_owned(), format!("PeerAuthentication now asks for mutual TLS (policy {policy})"))
         }
-        (Reason::PolicyChanged | Reason::WorkloadChanged, None) => {
-            "cut after a change of policy: no ALLOW policy matches any more,".to_owned()
-        }
+        (_, Some(policy)) if changed => ("cut".to_owned(), format!("policy changed, and {policy} now denies it")),
+        (_, None) if changed => ("cut".to_owned(), "policy changed, and no ALLOW policy matches any more".to_owned()),
         (reason, _) => {
-            let side = if hop.reporter == Reporter::Source { "going out" } else { "coming in" };
             let name = reason.name().replace('_', " ");
-            error.map_or_else(|| format!("{name}, {side},"), |error| format!("{name}: {error}, {side},"))
+            let error = hop.closed.as_ref().and_then(|(_, _, error)| error.as_deref()).unwrap_or_default();
+            // Most errors begin with the name of their reason.
+            let why = error.strip_prefix(name.as_str()).map_or(error, |rest| rest.trim_start_matches(':')).trim();
+            (name, why.to_owned())
         }
     }
 }
@@ -89,6 +92,12 @@ fn decided(hop: &HopRecord, reason: Reason) -> String {
 fn is_peer_authentication(policy: &str) -> bool {
     let name = policy.rsplit('/').next().unwrap_or(policy);
     name.starts_with("istio_converted_") || name.starts_with("converted_peer_authentication_")
+}
+
+/// A point in virtual time, to the millisecond.
+pub(super) fn clock(at: Instant) -> String {
+    let millis = at.as_nanos() / 1_000_000;
+    format!("{}.{:03}s", millis / 1000, millis % 1000)
 }
 
 /// Three digits that matter: `1.25ms`.

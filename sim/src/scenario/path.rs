@@ -2,32 +2,47 @@
 //!
 //! The first hop is found by the client's own address, the others by the trace id that travels from hop to hop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use proxy_core::host::Instant;
 use proxy_core::policy::{PolicyKey, Verdict};
 use proxy_core::telemetry::{
-    ConnectionId, ConnectionInfo, ConnectionSecurity, Event, Hop as HopKind, Reason, Reporter, TraceId,
+    ConnectionId, ConnectionInfo, ConnectionSecurity, Event, Hop as HopKind, Reason, Reporter, TraceId, TunnelEvent,
 };
 
 use crate::record::{AppEvent, AppPod, FlowEnd, FlowId, Hop, Observation, ObservationKind};
 
-/// What is known of all connections so far.
+/// What is known of all connections so far, as far as anyone may still ask.
 #[derive(Default)]
 pub(super) struct Paths {
-    records: Vec<HopRecord>,
-    by_connection: BTreeMap<(Arc<str>, ConnectionId), usize>,
-    by_source: BTreeMap<SocketAddr, Vec<usize>>,
-    by_trace: BTreeMap<TraceId, Vec<usize>>,
+    /// By number, in order of opening.
+    records: BTreeMap<u64, HopRecord>,
+    next: u64,
+    by_connection: BTreeMap<(Arc<str>, ConnectionId), u64>,
+    by_source: BTreeMap<SocketAddr, Vec<u64>>,
+    by_trace: BTreeMap<TraceId, Vec<u64>>,
+    /// What is over, in order of ending.
+    over: VecDeque<(Instant, Over)>,
     servers: BTreeMap<FlowId, ServerSide>,
     ends: BTreeMap<(FlowId, FlowEnd), EndSide>,
+    handshakes: u64,
+}
+
+/// Something that is over.
+#[derive(Clone, Copy, Debug)]
+enum Over {
+    Record(u64),
+    Server(FlowId),
+    End(FlowId, FlowEnd),
 }
 
 /// One connection at one proxy.
 #[derive(Clone, Debug)]
 pub(super) struct HopRecord {
+    source: SocketAddr,
+    trace: Option<TraceId>,
     pub(super) node: Arc<str>,
     pub(super) reporter: Reporter,
     pub(super) opened: Instant,
@@ -56,9 +71,11 @@ impl Paths {
             ObservationKind::Proxy { node, event } => self.proxy(node, event),
             ObservationKind::App(AppEvent::Accepted { flow, server, peer, .. }) => {
                 self.servers.insert(*flow, ServerSide { pod: server.clone(), peer: *peer });
+                self.over.push_back((observation.at, Over::Server(*flow)));
             }
             ObservationKind::App(AppEvent::Closed { connection, end, .. }) => {
                 self.ends.insert((*connection, *end), EndSide { at: observation.at });
+                self.over.push_back((observation.at, Over::End(*connection, *end)));
             }
             _ => {}
         }
@@ -68,6 +85,8 @@ impl Paths {
         match event {
             Event::Opened { at, connection } => {
                 let record = HopRecord {
+                    source: connection.source,
+                    trace: Some(connection.trace),
                     node: node.clone(),
                     reporter: connection.reporter,
                     opened: *at,
@@ -75,23 +94,26 @@ impl Paths {
                     verdict: None,
                     closed: None,
                 };
-                let index = self.add(record, connection.source, Some(connection.trace));
+                let index = self.add(record);
                 self.by_connection.insert((node.clone(), connection.id), index);
             }
             Event::Judged { connection, verdict, .. } => {
-                if let Some(record) = self.known(node, connection) {
+                if let Some((_, record)) = self.known(node, connection) {
                     record.verdict = Some(verdict.clone());
                 }
             }
             Event::Closed { at, connection, reason, error, .. } => {
-                if let Some(record) = self.known(node, connection) {
+                if let Some((number, record)) = self.known(node, connection) {
                     record.closed = Some((*at, *reason, error.clone()));
                     // What was learnt on the way, such as the next hop, is in the last one.
                     record.connection = Some(connection.clone());
+                    self.over.push_back((*at, Over::Record(number)));
                 }
             }
             Event::Refused { at, reporter, source, trace, reason, error, .. } => {
                 let record = HopRecord {
+                    source: *source,
+                    trace: *trace,
                     node: node.clone(),
                     reporter: *reporter,
                     opened: *at,
@@ -99,40 +121,82 @@ impl Paths {
                     verdict: None,
                     closed: Some((*at, *reason, Some(error.clone()))),
                 };
-                self.add(record, *source, *trace);
+                let number = self.add(record);
+                self.over.push_back((*at, Over::Record(number)));
             }
+            // Each has two ends: the client's is counted.
+            Event::Tunnel(TunnelEvent::Opened { reporter: Reporter::Source, .. }) => self.handshakes += 1,
             _ => {}
         }
     }
 
-    fn known(&mut self, node: &Arc<str>, connection: &ConnectionInfo) -> Option<&mut HopRecord> {
-        let index = *self.by_connection.get(&(node.clone(), connection.id))?;
-        self.records.get_mut(index)
+    fn known(&mut self, node: &Arc<str>, connection: &ConnectionInfo) -> Option<(u64, &mut HopRecord)> {
+        let number = *self.by_connection.get(&(node.clone(), connection.id))?;
+        Some((number, self.records.get_mut(&number)?))
     }
 
-    fn add(&mut self, record: HopRecord, source: SocketAddr, trace: Option<TraceId>) -> usize {
-        let index = self.records.len();
-        self.records.push(record);
-        self.by_source.entry(source).or_default().push(index);
-        if let Some(trace) = trace {
-            self.by_trace.entry(trace).or_default().push(index);
+    fn add(&mut self, record: HopRecord) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.by_source.entry(record.source).or_default().push(number);
+        if let Some(trace) = record.trace {
+            self.by_trace.entry(trace).or_default().push(number);
         }
-        index
+        self.records.insert(number, record);
+        number
+    }
+
+    /// Forgets what was over before `before`, unless its flow or its client's end is one of `wanted`: those are kept for
+    /// good. So a load of millions of connections needs no more memory than the connections it has open.
+    pub(super) fn forget(&mut self, before: Instant, wanted: &Wanted) {
+        while self.over.front().is_some_and(|(at, _)| *at < before) {
+            let Some((_, over)) = self.over.pop_front() else { return };
+            match over {
+                Over::Record(number) => self.forget_record(number, wanted),
+                Over::Server(flow) if !wanted.flows.contains(&flow) => drop(self.servers.remove(&flow)),
+                Over::End(flow, end) if !wanted.flows.contains(&flow) => drop(self.ends.remove(&(flow, end))),
+                Over::Server(_) | Over::End(..) => {}
+            }
+        }
+    }
+
+    fn forget_record(&mut self, number: u64, wanted: &Wanted) {
+        let Some(trace) = self.records.get(&number).map(|record| record.trace) else { return };
+        // Later hops have the same trace as the first, which has the client's own end.
+        let hops = trace.and_then(|trace| self.by_trace.get(&trace)).map(Vec::as_slice).unwrap_or_default();
+        let is_wanted = |hop: &u64| self.records.get(hop).is_some_and(|hop| wanted.locals.contains(&hop.source));
+        if is_wanted(&number) || hops.iter().any(is_wanted) {
+            return;
+        }
+        let Some(record) = self.records.remove(&number) else { return };
+        if let Some(connection) = &record.connection {
+            self.by_connection.remove(&(record.node.clone(), connection.id));
+        }
+        take_out(&mut self.by_source, &record.source, number);
+        if let Some(trace) = record.trace {
+            take_out(&mut self.by_trace, &trace, number);
+        }
     }
 
     /// The proxies a client's connection passed, client to server; `local` is the client's end, used between these times.
     pub(super) fn of(&self, local: SocketAddr, from: Instant, to: Instant) -> Vec<&HopRecord> {
         // Addresses come back: of several connections from this one, the last that was opened in time is meant.
-        let in_time = |index: &&usize| (from..=to).contains(&self.records[**index].opened);
+        let in_time =
+            |number: &&u64| self.records.get(*number).is_some_and(|record| (from..=to).contains(&record.opened));
         let Some(&first) = self.by_source.get(&local).and_then(|all| all.iter().rev().find(in_time)) else {
             return Vec::new();
         };
-        let first_record = &self.records[first];
-        let Some(connection) = &first_record.connection else { return vec![first_record] };
-        let mut path: Vec<&HopRecord> =
-            self.by_trace[&connection.trace].iter().map(|&index| &self.records[index]).collect();
+        let Some(first) = self.records.get(&first) else { return Vec::new() };
+        let Some(connection) = &first.connection else { return vec![first] };
+        let numbers = self.by_trace.get(&connection.trace).map(Vec::as_slice).unwrap_or_default();
+        let mut path: Vec<&HopRecord> = numbers.iter().filter_map(|number| self.records.get(number)).collect();
         path.sort_by_key(|record| (record.opened, record.reporter));
         path
+    }
+
+    /// Tunnels opened so far.
+    pub(super) fn handshakes(&self) -> u64 {
+        self.handshakes
     }
 
     /// Which server a flow reached.
@@ -143,6 +207,22 @@ impl Paths {
     /// How an end of a connection ended, if it has.
     pub(super) fn end(&self, connection: FlowId, end: FlowEnd) -> Option<&EndSide> {
         self.ends.get(&(connection, end))
+    }
+}
+
+/// Whose paths will be asked for.
+#[derive(Default)]
+pub(super) struct Wanted {
+    pub(super) flows: BTreeSet<FlowId>,
+    /// The client's ends of their connections.
+    pub(super) locals: BTreeSet<SocketAddr>,
+}
+
+fn take_out<K: Ord>(lists: &mut BTreeMap<K, Vec<u64>>, key: &K, number: u64) {
+    let Some(list) = lists.get_mut(key) else { return };
+    list.retain(|other| *other != number);
+    if list.is_empty() {
+        lists.remove(key);
     }
 }
 

@@ -5,6 +5,7 @@
 //! step made.
 
 mod expectation;
+mod inline;
 mod names;
 mod steps;
 
@@ -66,11 +67,25 @@ impl Plan {
                     let problem = Problem::new("this is a Kubernetes manifest, not a scenario").hint(hint);
                     vec![problem.at(&document.source(node.position))]
                 }
-                None => wrong,
+                None => without_consequences(wrong),
             }
         })?;
         Resolver::new(document, folder, &read)?.plan(&read)
     }
+}
+
+/// A field that is missing because its name was written wrong is one mistake, not two.
+fn without_consequences(wrong: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let meant: Vec<String> = wrong
+        .iter()
+        .filter_map(|it| Some(it.hint.as_ref()?.strip_prefix("did you mean `")?.split('`').next()?.to_owned()))
+        .collect();
+    let consequence =
+        |it: &Diagnostic| meant.iter().any(|field| it.message.ends_with(&format!("missing field `{field}`")));
+    if wrong.iter().all(consequence) {
+        return wrong;
+    }
+    wrong.into_iter().filter(|it| !consequence(it)).collect()
 }
 
 fn unreadable(file: &str, error: &std::io::Error) -> Diagnostic {
@@ -182,9 +197,7 @@ impl<'a> Resolver<'a> {
                 }
             }
             ManifestSource::Inline(text) => {
-                // Empty lines before it give its documents the lines they have in this file: a block begins a line below.
-                let text = "\n".repeat(position.line as usize) + text;
-                yaml::parse(&self.document.file, &text)
+                inline::parse(&self.document.file, text, manifest.position.unwrap_or(position))
             }
         };
         match documents {
@@ -293,8 +306,7 @@ impl<'a> Resolver<'a> {
 }
 
 fn cluster_config(section: &ClusterSection) -> ClusterConfig {
-    let mut config = ClusterConfig::default();
-    config.nodes = match &section.nodes {
+    let nodes = match &section.nodes {
         Nodes::Count(count) => {
             let named = |number| NodeConfig { name: format!("node-{number}").into(), ..NodeConfig::default() };
             (1..=*count).map(named).collect()
@@ -309,6 +321,7 @@ fn cluster_config(section: &ClusterSection) -> ClusterConfig {
             })
             .collect(),
     };
+    let mut config = ClusterConfig { nodes, ..ClusterConfig::default() };
     let set = |field: &mut Arc<str>, value: &Option<String>| {
         if let Some(value) = value {
             *field = value.as_str().into();

@@ -317,7 +317,8 @@ impl Resolver<'_> {
         for (text, position) in list.items() {
             names.push(text.clone());
             if text.ends_with(".yaml") || text.ends_with(".yml") {
-                let manifest = Manifest { source: ManifestSource::File(text.clone()), namespace: None };
+                let source = ManifestSource::File(text.clone());
+                let manifest = Manifest { source, namespace: None, position: None };
                 let Some(parsed) = self.manifest(&manifest, position) else { continue };
                 if let Err(wrong) = self.cluster.delete_documents(&parsed.documents, &parsed.options, at) {
                     self.wrong.extend(wrong);

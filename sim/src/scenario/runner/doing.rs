@@ -16,6 +16,7 @@ use crate::app::{
 use crate::mesh::Mesh;
 use crate::node::SimHost;
 use crate::record::AppPod;
+use crate::scenario::path::Wanted;
 use crate::scenario::plan::{ConnectPlan, HbonePlan, RequestPlan, ShownCertificate};
 use crate::scenario::schema::Signer;
 
@@ -195,6 +196,25 @@ impl Doing {
                 };
                 now >= *deadline || held(name).is_none_or(over)
             }
+        }
+    }
+
+    /// Whose paths will be asked for when the step is judged.
+    pub(super) fn wants(&self, wanted: &mut Wanted) {
+        match self {
+            Doing::Requests(requests) => {
+                for exchange in requests.done.lock().iter() {
+                    wanted.flows.insert(exchange.flow);
+                    wanted.locals.extend(exchange.local);
+                }
+            }
+            Doing::Stream { handle, .. } => {
+                let report = handle.report();
+                wanted.flows.insert(report.flow);
+                wanted.locals.extend(report.local);
+            }
+            Doing::Hbone { done, .. } => wanted.locals.extend(done.lock().as_ref().and_then(|exchange| exchange.local)),
+            Doing::Done | Doing::Impossible { .. } | Doing::Exchange { .. } | Doing::Check { .. } => {}
         }
     }
 

@@ -18,7 +18,7 @@ use proxy_core::host::Instant;
 use self::doing::Doing;
 use self::oversight::Oversight;
 use self::world::{Clients, ClusterNames, EchoEverywhere, LateView, LoadTraffic, Pods};
-use super::path::Paths;
+use super::path::{Paths, Wanted};
 use super::plan::{Action, ParsedManifest, Plan, PlannedLoad, PlannedStep};
 use super::schema::{ClosingWay, LinkForm, NetworkSection};
 use crate::app::{Load, LoadSpec, Order, Schedule, StreamHandle};
@@ -34,6 +34,8 @@ use crate::record::RunRecord;
 const SLICE: Duration = Duration::from_millis(50);
 /// How long the mesh runs on once everything is over, so that what was closed is seen to be gone.
 const QUIET: Duration = Duration::from_secs(2);
+/// How long the paths of connections that are over are kept, if nobody is known to ask for them.
+const REMEMBERED: Duration = Duration::from_secs(5);
 
 /// How a plan is run.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +98,8 @@ struct Runner<'p> {
     notices: Vec<String>,
     oversight: Option<Oversight>,
     settled: Option<Instant>,
+    /// When the paths nobody asks for were last let go.
+    forgotten: Instant,
     /// When everything was over and what is held open was let go: what happens later is not the scenario's.
     closing: Option<Instant>,
 }
@@ -148,6 +152,7 @@ impl<'p> Runner<'p> {
             notices,
             oversight: Some(Oversight::new(&plan.switched_off)),
             settled: None,
+            forgotten: Instant::START,
             closing: None,
         };
         for manifest in &plan.manifests {
@@ -232,6 +237,7 @@ impl<'p> Runner<'p> {
                 }
             }
             let now = self.mesh.now();
+            self.forget(now);
             if self.settled.is_none() && self.mesh.is_settled() {
                 self.settled = Some(now);
             }
@@ -240,6 +246,23 @@ impl<'p> Runner<'p> {
                 return Ok(());
             }
         }
+    }
+
+    /// Keeps the paths of steps and of failures; lets go of what a load leaves behind.
+    fn forget(&mut self, now: Instant) {
+        let elapsed = now.since_start();
+        if self.loads.is_empty() || elapsed < REMEMBERED || self.forgotten + REMEMBERED > now {
+            return;
+        }
+        self.forgotten = now;
+        let mut wanted = Wanted::default();
+        for taken in &self.steps {
+            taken.doing.wants(&mut wanted);
+        }
+        for (_, load) in &self.loads {
+            wanted.locals.extend(load.failed_locals());
+        }
+        self.paths.forget(Instant::START + (elapsed - REMEMBERED), &wanted);
     }
 
     fn take(&mut self, step: &'p PlannedStep) {

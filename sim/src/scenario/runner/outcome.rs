@@ -13,7 +13,7 @@ use crate::exec::StallReport;
 use crate::invariant::Quiescence;
 use crate::record::{Backend, FlowEnd, FlowId, LoadResult, Outcome, RequestResult, RunRecord, StepResult, Verdict};
 use crate::scenario::expect::{self, Facts, Stream};
-use crate::scenario::explain::{Seen, explain};
+use crate::scenario::explain::{Seen, clock, explain};
 use crate::scenario::path::{HopRecord, who_knows};
 use crate::scenario::plan::Action;
 use crate::scenario::schema::ClosedBy;
@@ -69,6 +69,8 @@ impl Runner<'_> {
             (false, true) => Verdict::Passed,
             (false, false) => Verdict::Failed,
         };
+        let mut counters = self.mesh.sim().counters();
+        counters.insert("handshakes".to_owned(), self.paths.handshakes());
         RunRecord {
             format: FORMAT,
             meshsim: env!("CARGO_PKG_VERSION").to_owned(),
@@ -83,7 +85,7 @@ impl Runner<'_> {
             steps,
             load,
             violations,
-            counters: self.mesh.sim().counters(),
+            counters,
             notices,
             topology: topology(&self.mesh),
             replay: self.replay(),
@@ -226,7 +228,8 @@ impl Runner<'_> {
             && held
         {
             let opened = established.saturating_since(report.started);
-            result.explanation = format!("{}, at {when}: {}", open_in_words(&result, opened), result.explanation);
+            let end = format!("at {} {}", clock(when), result.explanation);
+            result.explanation = format!("{}; {end}", open_in_words(&result, opened));
         }
         result
     }

@@ -38,6 +38,8 @@ pub struct Manifest {
     pub source: ManifestSource,
     /// As `kubectl -n`; default `default`.
     pub namespace: Option<String>,
+    /// Where its text is written, if that is known better than where the manifest is.
+    pub position: Option<Position>,
 }
 
 /// Where a manifest is.
@@ -56,7 +58,7 @@ struct ManifestSection {
     /// Path relative to this file.
     file: Option<String>,
     /// The text itself.
-    text: Option<String>,
+    text: Option<Spanned<String>>,
     /// As `kubectl -n`; default `default`.
     namespace: Option<String>,
 }
@@ -137,16 +139,17 @@ impl Forms for Manifest {
     fn text<E: Error>(text: &str) -> Read<Self, E> {
         // No one has a line break in a file name; every manifest has one.
         let source = if text.contains('\n') { ManifestSource::Inline } else { ManifestSource::File };
-        Ok(Manifest { source: source(text.to_owned()), namespace: None })
+        Ok(Manifest { source: source(text.to_owned()), namespace: None, position: None })
     }
     fn map<'de, A: MapAccess<'de>>(map: A) -> Read<Self, A::Error> {
         let section = ManifestSection::deserialize(MapAccessDeserializer::new(map))?;
+        let position = section.text.as_ref().map(|text| text.position);
         let source = match (section.file, section.text) {
             (Some(file), None) => ManifestSource::File(file),
-            (None, Some(text)) => ManifestSource::Inline(text),
+            (None, Some(text)) => ManifestSource::Inline(text.value),
             _ => return Err(A::Error::custom("a manifest has either `file` or `text`")),
         };
-        Ok(Manifest { source, namespace: section.namespace })
+        Ok(Manifest { source, namespace: section.namespace, position })
     }
 }
 

@@ -26,7 +26,7 @@ use crate::cluster::yaml::Spanned;
 
 /// A scenario: a mesh described by Kubernetes YAML, what happens in it, and what must come of it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename = "scenario")]
 pub struct ScenarioFile {
     /// Short name, unique in a catalogue.
     pub name: String,
