@@ -26,7 +26,7 @@ pub(crate) fn line(request: &RequestResult, paint: Paint) -> String {
         };
     }
     let last = request.hops.last();
-    match (backend, last.and_then(|hop| refusal(hop))) {
+    match (backend, last.and_then(refusal)) {
         (_, Some(refusal)) if backend.is_none() => format!("{line} {}", paint.bad(format!("✗ {refusal}"))),
         (Some(backend), _) => format!("{line}{carried}{backend}"),
         (None, _) if matches!(request.outcome, Outcome::Completed | Outcome::Held) => line,
@@ -38,7 +38,7 @@ pub(crate) fn line(request: &RequestResult, paint: Paint) -> String {
 fn refusal(hop: &Hop) -> Option<String> {
     let reason = hop.reason.as_ref()?;
     Some(match (&hop.verdict, &hop.policy) {
-        (Some(_), Some(policy)) if reason.starts_with("policy") => format!("{policy}"),
+        (Some(_), Some(policy)) if reason.starts_with("policy") => policy.clone(),
         _ => reason.replace('_', " "),
     })
 }

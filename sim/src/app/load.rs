@@ -112,11 +112,14 @@ pub struct Load<H: Host> {
     state: Mutex<State<H>>,
 }
 
+/// Client pod, host and port: whose connections may be used again for what.
+type Route = (Arc<str>, Arc<str>, u16);
+
 struct State<H: Host> {
     tally: LoadTally,
     in_flight: u32,
     waiting: VecDeque<(u64, Instant)>,
-    kept: BTreeMap<(Arc<str>, Arc<str>, u16), Vec<HttpConnection<H>>>,
+    kept: BTreeMap<Route, Vec<HttpConnection<H>>>,
     all_sent: bool,
 }
 

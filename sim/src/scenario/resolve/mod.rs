@@ -306,8 +306,7 @@ impl<'a> Resolver<'a> {
 }
 
 fn cluster_config(section: &ClusterSection) -> ClusterConfig {
-    let mut config = ClusterConfig::default();
-    config.nodes = match &section.nodes {
+    let nodes = match &section.nodes {
         Nodes::Count(count) => {
             let named = |number| NodeConfig { name: format!("node-{number}").into(), ..NodeConfig::default() };
             (1..=*count).map(named).collect()
@@ -322,6 +321,7 @@ fn cluster_config(section: &ClusterSection) -> ClusterConfig {
             })
             .collect(),
     };
+    let mut config = ClusterConfig { nodes, ..ClusterConfig::default() };
     let set = |field: &mut Arc<str>, value: &Option<String>| {
         if let Some(value) = value {
             *field = value.as_str().into();

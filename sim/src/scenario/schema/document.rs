@@ -34,7 +34,7 @@ pub fn markdown() -> String {
 fn section(name: &str, schema: &Value, page: &mut String) {
     let _ = write!(page, "\n## {name}\n\n");
     if let Some(description) = schema.get("description").and_then(Value::as_str) {
-        let _ = write!(page, "{}\n", one_line(description));
+        let _ = writeln!(page, "{}", one_line(description));
     }
     if let Some(variants) = schema.get("oneOf").and_then(Value::as_array) {
         let _ = write!(page, "\n| value | meaning |\n|---|---|\n");
