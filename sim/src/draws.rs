@@ -95,7 +95,7 @@ impl RunDigest {
 
     /// Draws `next` from `rng` and mixes it in.
     pub fn draw_from(&mut self, stream: u64, rng: &mut Rng) -> u64 {
-        let outcome = rng.next();
+        let outcome = rng.next_u64();
         self.draw(stream, &outcome.to_le_bytes());
         outcome
     }

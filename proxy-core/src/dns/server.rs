@@ -196,7 +196,7 @@ impl<H: Host> DnsProxy<H> {
                 return Some(response.encode(limit));
             }
         }
-        let id = self.rng.lock().next() as u16;
+        let id = self.rng.lock().next_u64() as u16;
         let (upstream, timeout) = (&self.config.upstream, self.config.upstream_timeout);
         match forward(&self.host, upstream, timeout, message, id, carrier, limit).await {
             Some(forwarded) if forwarded.len() <= limit => Some(forwarded),

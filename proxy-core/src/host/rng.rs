@@ -19,7 +19,7 @@ impl Rng {
     }
 
     /// Any 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()
     }
 
@@ -37,7 +37,7 @@ impl Rng {
         // Lemire's multiply-shift with rejection.
         let threshold = bound.wrapping_neg() % bound;
         loop {
-            let product = u128::from(self.next()) * u128::from(bound);
+            let product = u128::from(self.next_u64()) * u128::from(bound);
             if product as u64 >= threshold {
                 return (product >> 64) as u64;
             }
@@ -46,7 +46,7 @@ impl Rng {
 
     /// Uniform in `[0, 1)`.
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// An index drawn in proportion to `weights`; `None` if all are zero.

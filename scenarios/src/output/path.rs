@@ -38,7 +38,7 @@ pub(crate) fn line(request: &RequestResult, paint: Paint) -> String {
 fn refusal(hop: &Hop) -> Option<String> {
     let reason = hop.reason.as_ref()?;
     Some(match (&hop.verdict, &hop.policy) {
-        (Some(_), Some(policy)) if reason.starts_with("policy") => policy.clone(),
+        (Some(_), Some(policy)) if reason.starts_with("policy") => policy.to_string(),
         _ => reason.replace('_', " "),
     })
 }

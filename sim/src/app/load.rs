@@ -112,7 +112,7 @@ pub struct Load<H: Host> {
     state: Mutex<State<H>>,
 }
 
-/// Client pod, host and port: whose connections may be used again for what.
+/// Client, host, port: connections between the same two may be used again.
 type Route = (Arc<str>, Arc<str>, u16);
 
 struct State<H: Host> {

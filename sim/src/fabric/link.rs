@@ -73,7 +73,7 @@ impl Latency {
             Latency::Normal { mean, deviation, least } => {
                 // Four 16-bit uniforms out of one draw: integer arithmetic, the same on every machine. Their sum has
                 // mean 131,070 and a deviation of 37,837.
-                let bits = rng.next();
+                let bits = rng.next_u64();
                 let sum: i128 = (0..4).map(|part| i128::from((bits >> (16 * part)) & 0xffff)).sum();
                 let offset = (sum - 131_070) * i128::from(nanos(deviation)) / 37_837;
                 let sampled = i128::from(nanos(mean)) + offset;

@@ -27,16 +27,14 @@ impl Checker for NoLoops {
                     format!("a proxy's own packet {source} to {destination} was captured to port {port}"),
                 ));
             }
-            ObservationKind::Proxy { node, event: Event::Tunnel(tunnel) } => match tunnel {
+            ObservationKind::Proxy { event: Event::Tunnel(tunnel), .. } => match tunnel {
                 TunnelEvent::Opened { reporter: Reporter::Source, local, .. } => {
                     self.tunnels.insert(*local);
                 }
                 TunnelEvent::Closed { reporter: Reporter::Source, local, .. } => {
                     self.tunnels.remove(local);
                 }
-                _ => {
-                    let _ = node;
-                }
+                _ => {}
             },
             ObservationKind::Proxy { node, event: Event::Opened { connection, .. } } => {
                 if connection.reporter == Reporter::Source && self.tunnels.contains(&connection.source) {
@@ -57,12 +55,12 @@ impl Checker for NoLoops {
                     }
                 }
             }
-            ObservationKind::Proxy { event: Event::Closed { connection, .. }, .. } => {
-                // A trace is one connection long; its outbound end closes last or nearly so.
-                if connection.reporter == Reporter::Source {
-                    self.passed.remove(&(connection.trace, Reporter::Source));
-                    self.passed.remove(&(connection.trace, Reporter::Destination));
-                }
+            // A trace is one connection long; its outbound end closes last or nearly so.
+            ObservationKind::Proxy { event: Event::Closed { connection, .. }, .. }
+                if connection.reporter == Reporter::Source =>
+            {
+                self.passed.remove(&(connection.trace, Reporter::Source));
+                self.passed.remove(&(connection.trace, Reporter::Destination));
             }
             _ => {}
         }

@@ -34,12 +34,11 @@ impl Checker for Bounded {
                 held.connections.insert(connection.id, (*at, name));
             }
             Event::Closed { at, connection, .. } => {
-                if held.connections.remove(&connection.id).is_none() {
-                    findings.push(
-                        Finding::new("A connection is counted twice, or closed without having been opened.")
-                            .because(*at, format!("{:?} at the ztunnel of {node}", connection.id)),
-                    );
-                }
+                let opened = held.connections.remove(&connection.id);
+                findings.extend(opened.is_none().then(|| {
+                    Finding::new("A connection is counted twice, or closed without having been opened.")
+                        .because(*at, format!("{:?} at the ztunnel of {node}", connection.id))
+                }));
             }
             Event::SocketOpened { reporter } => *held.sockets(*reporter) += 1,
             Event::SocketClosed { reporter } => *held.sockets(*reporter) -= 1,

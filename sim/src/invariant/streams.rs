@@ -79,7 +79,8 @@ impl ByteExact {
     ) {
         let surprised = |end: &End| matches!(end.ending, Ending::ResetByPeer | Ending::ClosedByPeer);
         let causing = |end: &End| matches!(end.ending, Ending::ClosedByUs | Ending::TimedOut | Ending::Killed);
-        if !(surprised(client) && !causing(server) || surprised(server) && !causing(client)) {
+        let unexplained = surprised(client) && !causing(server) || surprised(server) && !causing(client);
+        if !unexplained {
             return;
         }
         let told = connection.local.is_some_and(|local| {
