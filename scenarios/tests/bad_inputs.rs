@@ -171,3 +171,67 @@ fn files_that_are_no_scenarios_are_told_apart() {
     let _ = write!(all, "## none.yaml\n{}\n", errors.trim_end());
     insta::assert_snapshot!(all);
 }
+
+/// Numbers that look random and never change.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound.max(1)
+    }
+}
+
+/// The text with a few of its lines or letters lost, doubled, moved or replaced.
+fn damaged(text: &str, dice: &mut Dice) -> String {
+    const STRANGE: [&str; 14] =
+        ["", "-1", "null", "~", "[]", "{}", "99999999999999999999", "\u{0}", "é", "'", "&a", "*a", "1e400", "0x7f"];
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for _ in 0..=dice.below(3) {
+        let at = dice.below(lines.len());
+        match dice.below(5) {
+            0 => drop(lines.remove(at)),
+            1 => lines.insert(at, lines[dice.below(lines.len())].clone()),
+            2 => {
+                let other = dice.below(lines.len());
+                lines.swap(at, other);
+            }
+            3 => {
+                let words: Vec<&str> = lines[at].split(' ').collect();
+                let which = dice.below(words.len());
+                let word = |(number, word)| if number == which { STRANGE[dice.below(STRANGE.len())] } else { word };
+                let changed: Vec<&str> = words.into_iter().enumerate().map(word).collect();
+                lines[at] = changed.join(" ");
+            }
+            _ => {
+                let mut letters: Vec<char> = lines[at].chars().collect();
+                if !letters.is_empty() {
+                    letters.remove(dice.below(letters.len()));
+                }
+                lines[at] = letters.into_iter().collect();
+            }
+        }
+        if lines.is_empty() {
+            break;
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn no_damage_to_a_scenario_makes_reading_it_panic() {
+    let mut dice = Dice(1);
+    for path in support::scenarios() {
+        let text = std::fs::read_to_string(&path).expect("a scenario");
+        let folder = path.parent().expect("a folder");
+        for _ in 0..25 {
+            let damaged = damaged(&text, &mut dice);
+            if let Err(wrong) = sim::scenario::Plan::parse("it.yaml", &damaged, folder) {
+                assert!(
+                    !wrong.is_empty() && wrong.iter().all(|diagnostic| !diagnostic.message.is_empty()),
+                    "{damaged}"
+                );
+            }
+        }
+    }
+}

@@ -62,6 +62,8 @@ pub struct StreamReport {
     pub whole: bool,
     /// When that was last so.
     pub caught_up: Option<Instant>,
+    /// Whether it was told to end while it was open.
+    pub told_to_end: bool,
     /// What the socket said, when it did not end well.
     pub error: Option<String>,
 }
@@ -112,12 +114,14 @@ impl StreamHandle {
 
     /// Tells a held stream to do something; one that is over ignores it.
     pub fn order(&self, order: Order) {
-        if let Order::Send(bytes) = order {
-            let mut state = self.shared.state.lock();
-            if state.report.closed.is_none() {
-                state.due += bytes;
+        let mut state = self.shared.state.lock();
+        if state.report.closed.is_none() {
+            match order {
+                Order::Send(bytes) => state.due += bytes,
+                Order::Finish | Order::Reset => state.report.told_to_end = true,
             }
         }
+        drop(state);
         let _ = self.orders.send(order);
     }
 }

@@ -38,6 +38,7 @@ impl<H: Host> Client<H> {
             received: 0,
             whole: false,
             caught_up: None,
+            told_to_end: false,
             error: None,
         };
         let due = first_line(flow).len() as u64 + spec.send;

@@ -105,10 +105,10 @@ fn share(
 fn one(expectation: &Expectation, result: &RequestResult, facts: &Facts<'_>) -> Vec<String> {
     let form = &expectation.form;
     let mut wrong = Vec::new();
-    // Whatever is expected and does not come, the explanation says why.
-    let mut complain = |what: String, found: String| {
-        wrong.push(format!("expected {what}, found {found} ({})", result.explanation));
-    };
+    // Where no good answer came, the explanation says why.
+    let well = matches!(result.outcome, Outcome::Completed | Outcome::Held) && result.status.is_none_or(|it| it < 400);
+    let why = if well { String::new() } else { format!(" ({})", result.explanation) };
+    let mut complain = |what: String, found: String| wrong.push(format!("expected {what}, found {found}{why}"));
     let found_outcome = outcome_name(result.outcome).to_owned();
     let found_status = result.status.map_or(found_outcome.clone(), |status| format!("status {status}"));
     if let Some(statuses) = &form.status
@@ -140,8 +140,9 @@ fn one(expectation: &Expectation, result: &RequestResult, facts: &Facts<'_>) -> 
         let wanted = identity.as_ref().map(ToString::to_string);
         let found = proven(&result.hops);
         if wanted != found {
-            let name = |identity: &Option<String>| identity.clone().unwrap_or_else(|| "no identity".to_owned());
-            complain(format!("the client proven to be {}", name(&wanted)), name(&found));
+            let name =
+                |identity: Option<String>| identity.map_or("no identity".to_owned(), |name| format!("identity {name}"));
+            complain(name(wanted), name(found));
         }
     }
     if let Some(denied) = &form.denied {
@@ -247,21 +248,25 @@ fn judge_echo(echo: &Echoed, result: &RequestResult, found: &str, complain: &mut
         if let Some(wanted) = wanted
             && body[field].as_str() != Some(wanted)
         {
-            complain(format!("the server to receive {field} `{wanted}`"), body[field].to_string());
+            complain(format!("the server to receive {field} `{wanted}`"), written(&body[field]));
         }
     }
     for (name, wanted) in &echo.headers {
         let found = &body["headers"][name.to_ascii_lowercase()];
         if found.as_str() != Some(wanted) {
-            complain(format!("the server to receive header `{name}: {wanted}`"), found.to_string());
+            complain(format!("the server to receive header `{name}: {wanted}`"), written(found));
         }
     }
     for name in &echo.without {
         let found = &body["headers"][name.to_ascii_lowercase()];
         if !found.is_null() {
-            complain(format!("the server to receive no header `{name}`"), found.to_string());
+            complain(format!("the server to receive no header `{name}`"), written(found));
         }
     }
+}
+
+fn written(value: &Value) -> String {
+    value.as_str().map_or("nothing".to_owned(), |text| format!("`{text}`"))
 }
 
 fn shortened(text: &str) -> String {

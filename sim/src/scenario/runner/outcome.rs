@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proxy_core::host::Instant;
-use proxy_core::telemetry::{Reason, Reporter};
+use proxy_core::telemetry::Reason;
 
 use super::doing::Doing;
 use super::whole::topology;
@@ -357,11 +357,11 @@ impl Runner<'_> {
             return ClosedBy::Ztunnel;
         }
         let server = self.paths.end(report.flow, FlowEnd::Server).map(|end| end.at);
-        match server {
-            Some(server) if server < when => ClosedBy::Server,
-            None if path.iter().any(|hop| hop.reporter == Reporter::Destination) => ClosedBy::Client,
-            _ => ClosedBy::Client,
+        // A server that is told of our end ends first: that was not its doing.
+        if !report.told_to_end && server.is_some_and(|server| server < when) {
+            return ClosedBy::Server;
         }
+        ClosedBy::Client
     }
 }
 

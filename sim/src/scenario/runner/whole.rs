@@ -11,7 +11,7 @@ use crate::exec::TaskOrder;
 use crate::mesh::Mesh;
 use crate::record::{LoadResult, TopologyNode, TopologyPod};
 use crate::scenario::expect;
-use crate::scenario::explain::{Seen, explain};
+use crate::scenario::explain::{Seen, clock, explain};
 use crate::scenario::plan::PlannedLoad;
 use crate::scenario::quantity::Time;
 
@@ -62,7 +62,7 @@ impl Runner<'_> {
                 took: exchange.ended.saturating_since(exchange.started),
                 error: exchange.error.as_deref(),
             };
-            format!("the first failure, at {}: {}", exchange.started, explain(&seen, &path))
+            format!("the first failure, at {}: {}", clock(exchange.started), explain(&seen, &path))
         });
         if let Some(expectation) = &plan.expect {
             let belongs = |namespace: &str, pod: &str, object: &_| self.clients.pods.belongs(namespace, pod, object);
