@@ -1,0 +1,259 @@
+//! [`MeshUnderLoad`]: an enrolled mesh whose pods call each other's services, for measuring. Shared by an example and a
+//! benchmark.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use proxy_core::host::Instant;
+use sim::app::{
+    Client, EchoPort, HttpRequest, Load, LoadSpec, LoadTally, Names, PortProtocol, Schedule, Target, Traffic, serve,
+};
+use sim::cluster::{ClusterConfig, yaml};
+use sim::fabric::NodeSpec;
+use sim::invariant::{Checkers, Deltas, Quiescence, WireWatch};
+use sim::mesh::{App, AppFactory, AppStart, ClusterView, Mesh, MeshConfig};
+use sim::node::SimHost;
+use sim::record::{Observation, ObservationKind};
+
+/// Pods of one Deployment, all behind one Service.
+const REPLICAS: usize = 20;
+/// How often what was observed is looked at.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// How requests find a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// Every pod calls the service of the next Deployment and keeps its connection.
+    Kept,
+    /// The first pod of every Deployment calls that service, each request on a connection of its own, so that over
+    /// time it has a tunnel to each of the service's pods: as many tunnels in all as when connections are kept.
+    New,
+}
+
+/// What is built.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Nodes.
+    pub nodes: usize,
+    /// Pods.
+    pub pods: usize,
+    /// Requests a second, however slow the answers.
+    pub rate: u64,
+    /// Connections.
+    pub connections: Connections,
+    /// Whether every invariant is checked.
+    pub checked: bool,
+}
+
+/// A settled mesh under load. Time moves in [`MeshUnderLoad::run`].
+pub struct MeshUnderLoad {
+    /// The mesh.
+    pub mesh: Mesh,
+    load: Arc<Load<SimHost>>,
+    oversight: Option<Oversight>,
+    observations: u64,
+}
+
+impl MeshUnderLoad {
+    /// Builds it and lets it settle; the load begins when time moves on.
+    ///
+    /// # Errors
+    /// As [`Mesh::new`] and [`Mesh::settle`].
+    pub fn new(shape: Shape) -> Result<Self, Box<dyn Error>> {
+        let documents = yaml::parse("busy.yaml", &manifests(shape.pods)).map_err(|errors| format!("{errors:?}"))?;
+        let config = MeshConfig { cluster: ClusterConfig::with_nodes(shape.nodes), ..MeshConfig::default() };
+        let started = Started::default();
+        let (mut mesh, _) = Mesh::new(config, &documents, started.clone())?;
+        let mut oversight = shape.checked.then(Oversight::default);
+        if shape.checked {
+            mesh.sim().add_tap(Arc::new(WireWatch::new(mesh.journal().clone())));
+        }
+        mesh.settle(Duration::from_secs(600))?;
+        let observations = watch(&mesh, oversight.as_mut());
+        let names = Arc::new(ClusterNames(mesh.view()));
+        let services = shape.pods.div_ceil(REPLICAS);
+        let callers_each = if shape.connections == Connections::Kept { REPLICAS } else { 1 };
+        let mut callers = Vec::new();
+        for (deployment, clients) in std::mem::take(&mut *started.0.lock()) {
+            let request = Arc::new(request((deployment + 1) % services));
+            let clients = clients.into_iter().take(callers_each);
+            callers.extend(clients.map(|client| (Client { names: names.clone(), ..client }, request.clone())));
+        }
+        let node = mesh.sim().add_node(NodeSpec { name: "load".to_owned(), ..NodeSpec::default() });
+        let driver = mesh.sim().process(mesh.sim().node_namespace(node), "load");
+        let schedule = Schedule {
+            start: mesh.now(),
+            end: Instant::FAR_FUTURE,
+            count: shape.rate,
+            per: Duration::from_secs(1),
+            random: false,
+        };
+        let keep_alive = shape.connections == Connections::Kept;
+        let spec = LoadSpec { schedule, concurrency: 10_000, keep_alive, good: Vec::new() };
+        let load = Load::start(&driver, spec, Arc::new(Callers(callers)));
+        Ok(MeshUnderLoad { mesh, load, oversight, observations })
+    }
+
+    /// Runs for so long.
+    ///
+    /// # Errors
+    /// The engine stopped.
+    pub fn run(&mut self, span: Duration) -> Result<(), Box<dyn Error>> {
+        let until = self.mesh.now() + span;
+        while self.mesh.now() < until {
+            self.mesh.run_until((self.mesh.now() + SLICE).min(until))?;
+            self.observations += watch(&self.mesh, self.oversight.as_mut());
+        }
+        Ok(())
+    }
+
+    /// What came of the load so far.
+    pub fn tally(&self) -> LoadTally {
+        self.load.tally()
+    }
+
+    /// How much was observed so far.
+    pub fn observations(&self) -> u64 {
+        self.observations
+    }
+
+    /// What the invariants found; `None` if they were not asked.
+    pub fn findings(self) -> Option<Vec<String>> {
+        let violations = self.oversight?.checkers.finish(self.mesh.now(), &Quiescence::default());
+        Some(violations.iter().map(|violation| format!("{violation:?}")).collect())
+    }
+}
+
+/// Takes what was observed, and has it checked if anyone checks.
+fn watch(mesh: &Mesh, mut oversight: Option<&mut Oversight>) -> u64 {
+    let observations = mesh.journal().take();
+    if let Some(oversight) = &mut oversight {
+        observations.iter().for_each(|observation| oversight.observe(observation));
+    }
+    observations.len() as u64
+}
+
+/// The invariants, told of the truth and of its arrival as in a scenario.
+struct Oversight {
+    checkers: Checkers,
+    version: u64,
+    nodes: usize,
+    acknowledged: BTreeMap<Arc<str>, u64>,
+}
+
+impl Default for Oversight {
+    fn default() -> Self {
+        let checkers = Checkers::new(Deltas::default(), &BTreeSet::new());
+        Oversight { checkers, version: 0, nodes: 0, acknowledged: BTreeMap::new() }
+    }
+}
+
+impl Oversight {
+    fn observe(&mut self, observation: &Observation) {
+        let mut arrived = false;
+        match &observation.kind {
+            ObservationKind::Cluster(cluster) => {
+                self.version += 1;
+                self.nodes = cluster.nodes().count();
+                self.checkers.cluster(observation.at, cluster.clone());
+            }
+            ObservationKind::ConfigAcked { node, version } => {
+                self.acknowledged.insert(node.clone(), *version);
+                let current = self.acknowledged.values().filter(|version| **version >= self.version).count();
+                arrived = *version == self.version && current == self.nodes;
+            }
+            _ => {}
+        }
+        self.checkers.observe(observation);
+        if arrived {
+            self.checkers.settled(observation.at);
+        }
+    }
+}
+
+/// Clients that started, by the number of their Deployment.
+#[derive(Clone, Default)]
+struct Started(Arc<Mutex<BTreeMap<usize, Vec<Client<SimHost>>>>>);
+
+impl AppFactory for Started {
+    fn start(&mut self, start: AppStart<'_>) -> Option<Box<dyn App>> {
+        let port = EchoPort { port: 8080, protocol: PortProtocol::Http, behaviour: Arc::default() };
+        serve(start.host, start.app_pod, &[port], start.journal).ok()?;
+        let deployment = start.pod.meta.label("app")?.strip_prefix("app-")?.parse().ok()?;
+        let (host, pod, journal) = (start.host.clone(), start.app_pod.clone(), start.journal.clone());
+        let client = Client { host, pod, names: Arc::new(NoNames), journal };
+        self.0.lock().entry(deployment).or_default().push(client);
+        None
+    }
+}
+
+/// Who calls what, in turns.
+struct Callers(Vec<(Client<SimHost>, Arc<HttpRequest>)>);
+
+impl Traffic<SimHost> for Callers {
+    fn request(&self, number: u64) -> Option<(Client<SimHost>, Arc<HttpRequest>)> {
+        let index = number.checked_rem(self.0.len() as u64)?;
+        self.0.get(usize::try_from(index).ok()?).cloned()
+    }
+}
+
+struct NoNames;
+
+impl Names for NoNames {
+    fn resolve(&self, _host: &str, _namespace: &str) -> Vec<IpAddr> {
+        Vec::new()
+    }
+}
+
+struct ClusterNames(ClusterView);
+
+impl Names for ClusterNames {
+    fn resolve(&self, host: &str, namespace: &str) -> Vec<IpAddr> {
+        self.0.get().resolve(host, namespace).addresses().to_vec()
+    }
+}
+
+fn namespace(deployment: usize) -> String {
+    format!("team-{}", deployment / 10)
+}
+
+fn request(deployment: usize) -> HttpRequest {
+    let host = format!("app-{deployment}.{}", namespace(deployment));
+    let target = Target { scheme: sim::app::Scheme::Http, host: host.into(), port: 80, path: "/".into() };
+    HttpRequest {
+        target,
+        method: "GET".into(),
+        headers: vec![("user-agent".to_owned(), "meshsim".to_owned())],
+        body: Default::default(),
+        http2: false,
+        timeout: Duration::from_secs(10),
+    }
+}
+
+/// Deployments with a Service each, over enrolled namespaces of ten.
+pub fn manifests(pods: usize) -> String {
+    let mut text = String::new();
+    for deployment in 0..pods.div_ceil(REPLICAS) {
+        let namespace = namespace(deployment);
+        if deployment % 10 == 0 {
+            text += &format!(
+                "---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n  labels: {{istio.io/dataplane-mode: ambient}}\n"
+            );
+        }
+        let replicas = REPLICAS.min(pods - deployment * REPLICAS);
+        text += &format!(
+            "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: app-{deployment}, namespace: {namespace}}}\n\
+             ---\napiVersion: v1\nkind: Service\nmetadata: {{name: app-{deployment}, namespace: {namespace}}}\n\
+             spec: {{selector: {{app: app-{deployment}}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}\n\
+             ---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: app-{deployment}, namespace: {namespace}}}\n\
+             spec:\n  replicas: {replicas}\n  selector: {{matchLabels: {{app: app-{deployment}}}}}\n  template:\n    \
+             metadata: {{labels: {{app: app-{deployment}}}}}\n    spec:\n      serviceAccountName: app-{deployment}\n      \
+             containers: [{{name: app, image: app, ports: [{{name: http, containerPort: 8080}}]}}]\n"
+        );
+    }
+    text
+}
