@@ -21,7 +21,7 @@ Exit status: 0 if everything held, 1 if an expectation or an invariant did not, 
 
 /// Ambient service meshes in virtual time, from ordinary Kubernetes YAML. Same input, same seed, same bytes.
 #[derive(Debug, Parser)]
-#[command(name = "meshsim", version, about, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "meshsim", version, after_help = EXAMPLES, max_term_width = 110)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -126,6 +126,9 @@ pub(crate) enum Colour {
     Never,
 }
 
+/// The most seeds for one command.
+const MOST_SEEDS: u64 = 1_000_000;
+
 /// A range of seeds, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seeds {
@@ -139,7 +142,10 @@ impl FromStr for Seeds {
         let wrong = || format!("`{text}` is not a range of seeds: write it like 1..200");
         let (first, last) = text.split_once("..").ok_or_else(wrong)?;
         let last = last.strip_prefix('=').unwrap_or(last);
-        let (first, last) = (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
+        let (first, last): (u64, u64) = (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
+        if last.saturating_sub(first) >= MOST_SEEDS {
+            return Err(format!("{text} are more than {MOST_SEEDS} seeds, the most for one command"));
+        }
         if last < first { Err(format!("the seeds {text} end before they begin")) } else { Ok(Seeds { first, last }) }
     }
 }

@@ -109,6 +109,45 @@ const CASES: &[(&str, &str)] = &[
     ("an invariant switched off without a reason", "invariants: [{ off: I1, because: '' }]"),
     ("text that is not YAML", "steps: [{ at: 1s"),
     ("a key written twice", "steps: []\nsteps: []"),
+    (
+        "a path with a line break",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: \"http://server:8080/a\\r\\nb: c\" } }]",
+    ),
+    ("port 0", "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:0' } }]"),
+    (
+        "a status that is none, in a list",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' } , expect: { status: [200, 9999] } }]",
+    ),
+    (
+        "no status at all",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' } , expect: { status: [] } }]",
+    ),
+    (
+        "more requests than anyone waits for",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' , count: 1000000000 } }]",
+    ),
+    (
+        "a load nobody waits for",
+        "load: [{ name: l, from: deploy/client.shop, to: 'http://server:8080', rate: 1000000000/s, during: 0s..1s }]",
+    ),
+    (
+        "a load without room",
+        "load: [{ name: l, from: deploy/client.shop, to: 'http://server:8080', rate: 1/s, during: 0s..1s, concurrency: 0 }]",
+    ),
+    (
+        "nothing read to its end",
+        "steps: [{ at: 1s, connect: { from: deploy/client.shop, to: 'tcp://server:8080', read: nothing } }]",
+    ),
+    (
+        "a stream closed twice",
+        "steps: [{ at: 1s, connect: { from: deploy/client.shop, to: 'tcp://server:8080', hold: true, as: h } }, { at: 2s, close: { connection: h } }, { at: 3s, close: { connection: h } }]",
+    ),
+    (
+        "bytes for a stream that was closed",
+        "steps: [{ at: 1s, connect: { from: deploy/client.shop, to: 'tcp://server:8080', hold: true, as: h } }, { at: 2s, close: { connection: h } }, { at: 3s, exchange: { on: h } }]",
+    ),
+    ("an invariant switched off twice", "invariants: [{ off: I1, because: a }, { off: I1, because: b }]"),
+    ("packets that are too small", "network: { cross_node: { latency: 1ms, mtu: 1 } }"),
 ];
 
 #[test]
@@ -133,6 +172,12 @@ fn a_wrong_cluster_is_told_where_it_is_written() {
         ("a manifest that is not there", "cluster: { manifests: [none.yaml] }"),
         ("too many nodes", "cluster: { nodes: 5000 }"),
         ("two nodes of one name", "cluster: { nodes: [{ name: a }, { name: a }] }"),
+        ("a node without a proper name", "cluster: { nodes: [{ name: A B }] }"),
+        ("a trust domain that is none", "cluster: { trust_domain: not a/domain }"),
+        ("a cluster domain that is none", "cluster: { cluster_domain: '...' }"),
+        ("a root namespace that is none", "cluster: { root_namespace: '' }"),
+        ("no address family", "cluster: { ip_families: [] }"),
+        ("an address family twice", "cluster: { ip_families: [ipv4, ipv4] }"),
         ("a file that is not one", "cluster: { manifests: [{ namespace: x }] }"),
     ];
     let mut all = String::new();
@@ -151,11 +196,12 @@ fn a_wrong_cluster_is_told_where_it_is_written() {
 fn files_that_are_no_scenarios_are_told_apart() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut all = String::new();
-    let cases: [(&str, &[u8]); 5] = [
+    let cases: [(&str, &[u8]); 6] = [
         ("manifest.yaml", b"apiVersion: v1\nkind: Namespace\nmetadata: { name: a }\n"),
         ("empty.yaml", b""),
         ("list.yaml", b"- 1\n- 2\n"),
         ("binary.yaml", &[0xff, 0xfe, 0x00]),
+        ("nameless.yaml", b"name: ''\ndescription: ' '\ncluster: {}\n"),
         ("two.yaml", b"name: a\n---\nname: b\n"),
     ];
     for (name, bytes) in cases {

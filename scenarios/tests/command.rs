@@ -46,6 +46,25 @@ fn an_expectation_that_fails_ends_with_status_1_and_the_line_that_replays_it() {
 }
 
 #[test]
+fn a_series_too_ends_with_the_line_that_replays_what_did_not_hold() {
+    let folder = folder_with(WRONG);
+    let file = folder.path().join("it.yaml");
+    let (status, out, _) = said(&meshsim().arg("run").arg(&file).args(["--seeds", "3..4"]).output().expect("it runs"));
+    let last = out.lines().last().unwrap_or_default();
+    assert!(status == 1 && last.starts_with("replay  meshsim run ") && last.ends_with(" --seed 3"), "{out}");
+}
+
+#[test]
+fn results_that_cannot_be_written_are_told_before_anything_runs() {
+    for option in ["--json", "--report"] {
+        let output = meshsim().args(["run", SCENARIO, option, "Cargo.toml/x"]).output().expect("the command runs");
+        let (status, out, errors) = said(&output);
+        assert_eq!((status, out.as_str()), (2, ""), "{errors}");
+        assert!(errors.starts_with("meshsim: Cargo.toml/x: "), "{errors}");
+    }
+}
+
+#[test]
 fn colours_are_for_those_who_ask() {
     let colours = |when: &str, no_color: &str| {
         let mut command = meshsim();
@@ -102,8 +121,14 @@ fn list_names_every_scenario_with_the_sentence_it_proves() {
 #[test]
 fn help_shows_examples_and_a_wrong_argument_ends_with_status_2() {
     let (status, out, _) = said(&meshsim().arg("--help").output().expect("the command runs"));
-    assert!(status == 0 && out.contains("Examples:"), "{out}");
-    for arguments in [&["run"][..], &["run", SCENARIO, "--seeds", "9..1"], &["run", SCENARIO, "--until", "soon"], &[]] {
+    assert!(status == 0 && out.contains("Examples:") && out.starts_with("Ambient service meshes"), "{out}");
+    for arguments in [
+        &["run"][..],
+        &["run", SCENARIO, "--seeds", "9..1"],
+        &["run", SCENARIO, "--seeds", "0..18446744073709551615"],
+        &["run", SCENARIO, "--until", "soon"],
+        &[],
+    ] {
         assert_eq!(said(&meshsim().args(arguments).output().expect("the command runs")).0, 2, "{arguments:?}");
     }
 }

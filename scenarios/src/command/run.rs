@@ -49,9 +49,27 @@ pub(crate) fn run(arguments: &RunArguments) -> io::Result<Ending> {
         None => vec![arguments.seed],
     };
     let jobs: Vec<Job> = (0..plans.len()).flat_map(|plan| seeds.iter().map(move |&seed| Job { plan, seed })).collect();
+    can_write(arguments)?;
     let mut show = Show::new(arguments, jobs.len());
     work_off(&plans, &jobs, arguments, |done| show.one(done))?;
     show.end()
+}
+
+/// Says before anything is run, not after, that results cannot be written where they are wanted.
+fn can_write(arguments: &RunArguments) -> io::Result<()> {
+    if let Some(folder) = &arguments.report {
+        std::fs::create_dir_all(folder).map_err(|error| within(folder, error))?;
+    }
+    if let Some(file) = arguments.json.as_deref().filter(|file| *file != Path::new("-")) {
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
+        opened.map_err(|error| within(file, error))?;
+    }
+    Ok(())
+}
+
+/// The error with the path it is about.
+fn within(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Makes all runs, several at once, and hands them on in order.
@@ -113,6 +131,8 @@ struct Show<'a> {
     progress: Progress,
     records: Vec<RunRecord>,
     counts: Counts,
+    /// The line that replays the first run that did not hold.
+    replay: Option<String>,
     wall: Instant,
 }
 
@@ -136,6 +156,7 @@ impl<'a> Show<'a> {
             progress: Progress::new(runs),
             records: Vec::new(),
             counts: Counts::default(),
+            replay: None,
             wall: Instant::now(),
         }
     }
@@ -164,6 +185,9 @@ impl<'a> Show<'a> {
             Verdict::Crashed => self.counts.crashed += 1,
         }
         let passed = record.verdict == Verdict::Passed;
+        if !passed && self.replay.is_none() {
+            self.replay = Some(record.replay.clone());
+        }
         let words = match (self.several || self.arguments.quiet, passed) {
             (true, true) if self.arguments.quiet => String::new(),
             (true, true) => self.text.line(&record, done.wall),
@@ -171,7 +195,7 @@ impl<'a> Show<'a> {
         };
         self.progress.aside(|| self.say(&words))?;
         if let Some(folder) = &self.arguments.report {
-            let page = reports::render(&record, folder)?;
+            let page = reports::render(&record, folder).map_err(|error| within(folder, error))?;
             if !self.several {
                 self.say(&self.text.page(&page))?;
             }
@@ -190,6 +214,9 @@ impl<'a> Show<'a> {
             let total = counts.passed + counts.failed + counts.crashed + counts.wrong;
             let bad = counts.failed + counts.crashed + counts.wrong;
             self.say(&self.text.total(total, bad, self.wall.elapsed()))?;
+            if let Some(replay) = &self.replay {
+                self.say(&self.text.replay(replay))?;
+            }
         }
         if let Some(path) = &self.arguments.json {
             let mut json = match self.records.as_slice() {
@@ -200,8 +227,7 @@ impl<'a> Show<'a> {
             if self.words_to_stderr {
                 io::stdout().lock().write_all(&json)?;
             } else {
-                let in_file = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-                std::fs::write(path, json).map_err(in_file)?;
+                std::fs::write(path, json).map_err(|error| within(path, error))?;
             }
         }
         Ok(match self.counts {

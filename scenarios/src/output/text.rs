@@ -67,6 +67,11 @@ impl Text {
         }
     }
 
+    /// The command that runs exactly this again.
+    pub(crate) fn replay(&self, command: &str) -> String {
+        format!("replay  {}\n", self.paint.strong(command))
+    }
+
     /// Where the page is.
     pub(crate) fn page(&self, page: &Path) -> String {
         format!("page    {}\n", page.display())
@@ -177,7 +182,7 @@ impl Text {
         let mut text = format!("\n{verdict}  {}\n", facts.join(" · "));
         text.push_str(&format!("digest  {}\n", record.digest));
         if record.verdict != Verdict::Passed {
-            text.push_str(&format!("replay  {}\n", self.paint.strong(&record.replay)));
+            text.push_str(&self.replay(&record.replay));
         }
         text
     }

@@ -61,6 +61,9 @@ impl Target {
     pub fn parse(text: &str) -> Result<Target, String> {
         let (scheme, rest) =
             text.split_once("://").ok_or("a target looks like http://name:port/path or tcp://name:port")?;
+        if rest.contains(|character: char| character.is_whitespace() || character.is_control()) {
+            return Err("it has a space or a control character in it; in a path write %20".to_owned());
+        }
         let scheme = match scheme {
             "http" => Scheme::Http,
             "tcp" => Scheme::Tcp,
@@ -79,7 +82,10 @@ impl Target {
             return Err("an IPv6 address stands in brackets, as in [fd00::1]".to_owned());
         }
         let port = match (port, scheme) {
-            (Some(port), _) => port.parse().map_err(|_| format!("`{port}` is not a port"))?,
+            (Some(port), _) => match port.parse() {
+                Ok(port @ 1..) => port,
+                _ => return Err(format!("`{port}` is not a port")),
+            },
             (None, Scheme::Http) => 80,
             (None, Scheme::Tcp) => return Err("a tcp target needs a port".to_owned()),
         };
@@ -178,7 +184,18 @@ mod tests {
 
     #[test]
     fn a_target_that_cannot_be_read_says_why() {
-        for text in ["a:80", "ftp://a", "http://", "tcp://a", "tcp://a:1/x", "http://a:99999", "http://[::1"] {
+        for text in [
+            "a:80",
+            "ftp://a",
+            "http://",
+            "tcp://a",
+            "tcp://a:1/x",
+            "http://a:99999",
+            "http://a:0",
+            "http://a/b c",
+            "http://a/\r\nx: y",
+            "http://[::1",
+        ] {
             assert!(Target::parse(text).is_err(), "{text}");
         }
     }

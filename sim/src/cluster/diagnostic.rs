@@ -121,7 +121,9 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.source(), self.message)?;
+        // What a message quotes must neither break its line nor speak to the terminal.
+        let message = self.message.replace(char::is_control, "\u{fffd}");
+        write!(f, "{}: {message}", self.source())?;
         match &self.hint {
             Some(hint) => write!(f, "\n  hint: {hint}"),
             None => Ok(()),

@@ -5,6 +5,8 @@
 //! step made.
 
 mod expectation;
+mod heading;
+mod held;
 mod inline;
 mod names;
 mod steps;
@@ -16,17 +18,20 @@ use proxy_core::host::Instant;
 
 use super::plan::{AppRule, ParsedManifest, Plan, PlannedLoad};
 use super::schema::{
-    AnswerWay, AppSection, ClusterSection, DelayForm, Family, Invariants, LoadSection, Manifest, ManifestSource, Nodes,
-    ReuseWay, ScenarioFile,
+    AnswerWay, AppSection, ClusterSection, DelayForm, Family, LoadSection, Manifest, ManifestSource, Nodes, ReuseWay,
+    ScenarioFile,
 };
 use crate::app::{Answer, Behaviour, Delay, Scheme};
-use crate::cluster::diagnostic::{Diagnostic, Problem, Source, did_you_mean};
+use crate::cluster::diagnostic::{Diagnostic, Problem, Source};
 use crate::cluster::yaml::{self, Document, Position, Spanned};
 use crate::cluster::{AddressReuse, ApplyOptions, Cluster, ClusterConfig, IpFamily, NodeConfig};
 
 /// The ids of all invariants.
 const INVARIANTS: [&str; 15] =
     ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I15"];
+
+/// The most requests of one load or one step.
+const MOST_REQUESTS: u128 = 10_000_000;
 
 impl Plan {
     /// Reads a scenario file and the manifests it names.
@@ -103,6 +108,8 @@ struct Resolver<'a> {
     notices: Vec<Diagnostic>,
     /// Names of held streams so far.
     held: Vec<String>,
+    /// Those of them that a step has closed.
+    closed: Vec<String>,
 }
 
 impl<'a> Resolver<'a> {
@@ -115,10 +122,20 @@ impl<'a> Resolver<'a> {
             return Err(vec![Problem::new(format!("two nodes are called `{}`", twice[0])).at(&place)]);
         }
         let cluster = Cluster::new(cluster_config.clone());
-        Ok(Resolver { document, folder, cluster_config, cluster, wrong: vec![], notices: vec![], held: vec![] })
+        Ok(Resolver {
+            document,
+            folder,
+            cluster_config,
+            cluster,
+            wrong: vec![],
+            notices: vec![],
+            held: vec![],
+            closed: vec![],
+        })
     }
 
     fn plan(mut self, read: &ScenarioFile) -> Result<Plan, Vec<Diagnostic>> {
+        self.heading(read);
         let mut manifests = Vec::new();
         for manifest in &read.cluster.manifests {
             if let Some(parsed) = self.manifest(manifest, manifest.position) {
@@ -247,6 +264,20 @@ impl<'a> Resolver<'a> {
         Some(AppRule { workload, port: app.port, behaviour: Arc::new(behaviour) })
     }
 
+    /// A load nobody would wait for is a slip of the pen.
+    fn bounded(&mut self, load: &Spanned<LoadSection>) {
+        let span = load.during.to.saturating_sub(load.during.from);
+        let requests = span.as_nanos().saturating_mul(load.rate.count.into()) / load.rate.per.as_nanos().max(1);
+        if requests > MOST_REQUESTS {
+            let what =
+                format!("`{}` makes {requests} requests, more than the {MOST_REQUESTS} that are simulated", load.name);
+            self.complain(load.position, Problem::new(what).hint("lower `rate`, or shorten `during`"));
+        }
+        if load.concurrency == 0 {
+            self.complain(load.position, Problem::new("`concurrency` is at least 1"));
+        }
+    }
+
     fn load(&mut self, load: &Spanned<LoadSection>) -> Option<PlannedLoad> {
         let mut from = Vec::new();
         for (text, position) in load.from.items() {
@@ -264,6 +295,7 @@ impl<'a> Resolver<'a> {
             }
             to.push(destination);
         }
+        self.bounded(load);
         let asked: Vec<&str> = load.to.items().map(|(text, _)| text.as_str()).collect();
         let asking: Vec<&str> = load.from.items().map(|(text, _)| text.as_str()).collect();
         let summary = format!("{} {} at {} from {}", load.method, asked.join(", "), load.rate, asking.join(", "));
@@ -284,24 +316,6 @@ impl<'a> Resolver<'a> {
             expect: self.expectation(load.expect.as_ref(), expectation::Of::Load)?,
             summary,
         })
-    }
-
-    fn switched_off(&mut self, invariants: &Invariants) -> std::collections::BTreeMap<String, String> {
-        let mut off = std::collections::BTreeMap::new();
-        let Invariants::Except(list) = invariants else { return off };
-        for entry in list {
-            if !INVARIANTS.contains(&&*entry.off) {
-                let problem = Problem::new(format!("no invariant is called `{}`", entry.off))
-                    .hint("they are called I1 to I15")
-                    .maybe_hint(did_you_mean(&entry.off, INVARIANTS));
-                self.complain(entry.position, problem);
-            }
-            if entry.because.trim().is_empty() {
-                self.complain(entry.position, Problem::new(format!("say why `{}` cannot hold here", entry.off)));
-            }
-            off.insert(entry.off.clone(), entry.because.clone());
-        }
-        off
     }
 }
 

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use proxy_core::host::Instant;
 
 use super::expectation::Of;
-use super::{Resolver, names};
+use super::{MOST_REQUESTS, Resolver, names};
 use crate::app::{Headers, Reading, Scheme};
-use crate::cluster::diagnostic::{Problem, did_you_mean};
+use crate::cluster::diagnostic::Problem;
 use crate::cluster::yaml::{Position, Spanned};
 use crate::cluster::{LabelChange, ObjectReference};
 use crate::record::Outcome;
@@ -102,12 +102,13 @@ impl Resolver<'_> {
             return self.connect(connect, step.expect.as_deref());
         }
         if let Some(exchange) = &step.exchange {
-            let on = self.held_name(&exchange.on)?;
+            let on = self.open_name(&exchange.on)?;
             let summary = format!("send {} on {on}", exchange.send);
             return Some((Action::Exchange { on, send: exchange.send.0, timeout: exchange.timeout.0 }, summary));
         }
         if let Some(close) = &step.close {
-            let connection = self.held_name(&close.connection)?;
+            let connection = self.open_name(&close.connection)?;
+            self.closed.push(connection.clone());
             let how = if close.how == ClosingWay::Reset { "reset" } else { "close" };
             let summary = format!("{how} {connection}");
             return Some((Action::Close { connection, how: close.how }, summary));
@@ -121,17 +122,6 @@ impl Resolver<'_> {
             return self.hbone(hbone);
         }
         self.change(step, at)
-    }
-
-    fn held_name(&mut self, name: &Spanned<String>) -> Option<String> {
-        if self.held.contains(name) {
-            return Some(name.value.clone());
-        }
-        let problem = Problem::new(format!("no stream is held open as `{}` at this time", name.value))
-            .hint("name one with `connect: {…, hold: true, as: name}`")
-            .maybe_hint(did_you_mean(name, self.held.iter().map(String::as_str)));
-        self.complain(name.position, problem);
-        None
     }
 
     /// A client's pod and where it goes. A host no one knows is fine if that is what is expected.
@@ -167,6 +157,8 @@ impl Resolver<'_> {
         };
         if step.count == 0 {
             self.complain(step.position, Problem::new("`count` is at least 1"));
+        } else if u128::from(step.count) > MOST_REQUESTS {
+            self.complain(step.position, Problem::new(format!("`count` is at most {MOST_REQUESTS}")));
         }
         let times = if step.count == 1 { String::new() } else { format!("{} × ", step.count) };
         let summary = format!("{times}{} {} from {}", step.method, step.to.value, step.from.value);
@@ -207,6 +199,10 @@ impl Resolver<'_> {
             let problem = Problem::new("a stream is either held open or half-closed");
             self.complain(step.position, problem.hint("hold it, and later `close` it"));
             return None;
+        }
+        if step.read == ReadWay::Nothing && !step.hold {
+            let problem = Problem::new("a stream that reads nothing has no end to wait for");
+            self.complain(step.position, problem.hint("add `hold: true`"));
         }
         let kept = name.as_ref().map(|name| format!(", held as {name}"));
         let kept = kept.unwrap_or_else(|| if step.hold { ", held".to_owned() } else { String::new() });

@@ -228,7 +228,11 @@ impl Forms for Statuses {
         }
     }
     fn list<'de, A: SeqAccess<'de>>(list: A) -> Read<Self, A::Error> {
-        Vec::deserialize(SeqAccessDeserializer::new(list)).map(Statuses)
+        let statuses: Vec<u16> = Vec::deserialize(SeqAccessDeserializer::new(list))?;
+        if statuses.is_empty() || statuses.iter().any(|status| !(100..=599).contains(status)) {
+            return Err(A::Error::custom("an HTTP status is a number from 100 to 599, and a list has at least one"));
+        }
+        Ok(Statuses(statuses))
     }
 }
 
