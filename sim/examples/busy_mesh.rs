@@ -11,6 +11,7 @@
     reason = "a tool that measures the simulator from outside"
 )]
 
+#[allow(dead_code, unreachable_pub, reason = "shared with the benchmarks, where all of it is public and used")]
 #[path = "support/mesh_under_load.rs"]
 mod mesh_under_load;
 

@@ -1,6 +1,6 @@
 //! The headers of a CONNECT: [`ConnectRequest`] as we send it, [`ConnectHeaders`] as we read it.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -56,11 +56,16 @@ impl ConnectRequest {
             headers.insert(BAGGAGE, baggage);
         }
         if let Some(forwarded) = &self.forwarded {
-            let value = HeaderValue::try_from(forwarded.to_string()).map_err(|_| malformed("the forwarded host"))?;
+            let mut value =
+                HeaderValue::try_from(forwarded.to_string()).map_err(|_| malformed("the forwarded host"))?;
+            // Names the client's port, which is new for each stream: in HPACK's table it would only push out what repeats.
+            value.set_sensitive(true);
             headers.insert(FORWARDED, value);
         }
-        let traceparent =
+        let mut traceparent =
             HeaderValue::try_from(self.traceparent.to_string()).map_err(|_| malformed("the traceparent"))?;
+        // As above.
+        traceparent.set_sensitive(true);
         headers.insert(TRACEPARENT, traceparent);
         if let Some(network) = &self.network {
             headers.insert(FORWARDED_NETWORK, HeaderValue::try_from(&**network).map_err(|_| malformed("the network"))?);
@@ -160,11 +165,21 @@ impl TraceParent {
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("00-")?;
-        self.trace.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        write_hex(f, &self.trace.0)?;
         f.write_str("-")?;
-        self.span.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        write!(f, "-{:02x}", self.flags)
+        write_hex(f, &self.span)?;
+        f.write_str("-")?;
+        write_hex(f, &[self.flags])
     }
+}
+
+/// Digit by digit: formatting numbers would cost more than the rest of the request's head.
+fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().try_for_each(|byte| {
+        f.write_char(char::from(DIGITS[usize::from(byte >> 4)]))?;
+        f.write_char(char::from(DIGITS[usize::from(byte & 15)]))
+    })
 }
 
 /// Not a version-00 trace context.

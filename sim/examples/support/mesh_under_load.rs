@@ -19,6 +19,11 @@ use sim::mesh::{App, AppFactory, AppStart, ClusterView, Mesh, MeshConfig};
 use sim::node::SimHost;
 use sim::record::{Observation, ObservationKind};
 
+/// Nodes of the mesh everything is measured on.
+pub const NODES: usize = 200;
+/// Its pods.
+pub const PODS: usize = 2_000;
+
 /// Pods of one Deployment, all behind one Service.
 const REPLICAS: usize = 20;
 /// How often what was observed is looked at.
@@ -64,10 +69,7 @@ impl MeshUnderLoad {
     /// # Errors
     /// As [`Mesh::new`] and [`Mesh::settle`].
     pub fn new(shape: Shape) -> Result<Self, Box<dyn Error>> {
-        let documents = yaml::parse("busy.yaml", &manifests(shape.pods)).map_err(|errors| format!("{errors:?}"))?;
-        let config = MeshConfig { cluster: ClusterConfig::with_nodes(shape.nodes), ..MeshConfig::default() };
-        let started = Started::default();
-        let (mut mesh, _) = Mesh::new(config, &documents, started.clone())?;
+        let (mut mesh, started) = built(shape.nodes, shape.pods)?;
         let mut oversight = shape.checked.then(Oversight::default);
         if shape.checked {
             mesh.sim().add_tap(Arc::new(WireWatch::new(mesh.journal().clone())));
@@ -126,6 +128,24 @@ impl MeshUnderLoad {
         let violations = self.oversight?.checkers.finish(self.mesh.now(), &Quiescence::default());
         Some(violations.iter().map(|violation| format!("{violation:?}")).collect())
     }
+}
+
+/// A settled mesh with an echo server in every pod and no load.
+///
+/// # Errors
+/// As [`Mesh::new`] and [`Mesh::settle`].
+pub fn settled(nodes: usize, pods: usize) -> Result<Mesh, Box<dyn Error>> {
+    let (mut mesh, _) = built(nodes, pods)?;
+    mesh.settle(Duration::from_secs(600))?;
+    Ok(mesh)
+}
+
+fn built(nodes: usize, pods: usize) -> Result<(Mesh, Started), Box<dyn Error>> {
+    let documents = yaml::parse("mesh.yaml", &manifests(pods)).map_err(|errors| format!("{errors:?}"))?;
+    let config = MeshConfig { cluster: ClusterConfig::with_nodes(nodes), ..MeshConfig::default() };
+    let started = Started::default();
+    let (mesh, _) = Mesh::new(config, &documents, started.clone())?;
+    Ok((mesh, started))
 }
 
 /// Takes what was observed, and has it checked if anyone checks.
@@ -235,7 +255,7 @@ fn request(deployment: usize) -> HttpRequest {
 }
 
 /// Deployments with a Service each, over enrolled namespaces of ten.
-pub fn manifests(pods: usize) -> String {
+fn manifests(pods: usize) -> String {
     let mut text = String::new();
     for deployment in 0..pods.div_ceil(REPLICAS) {
         let namespace = namespace(deployment);

@@ -1,10 +1,30 @@
 //! I6: right delivery.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use super::reference::{Endpoint, endpoints};
 use super::{Checker, Finding, World};
+use crate::cluster::Cluster;
 use crate::record::{AppEvent, Observation, ObservationKind};
 
-pub(super) struct RightDelivery;
+#[derive(Default)]
+pub(super) struct RightDelivery {
+    /// The state asked about last, and who serves what in it: it is asked for each connection and changes seldom.
+    latest: Option<Arc<Cluster>>,
+    serving: BTreeMap<SocketAddr, Option<Vec<Endpoint>>>,
+}
+
+impl RightDelivery {
+    fn serving(&mut self, cluster: &Arc<Cluster>, destination: SocketAddr) -> Option<&Vec<Endpoint>> {
+        if !self.latest.as_ref().is_some_and(|latest| Arc::ptr_eq(latest, cluster)) {
+            self.latest = Some(cluster.clone());
+            self.serving.clear();
+        }
+        self.serving.entry(destination).or_insert_with(|| endpoints(cluster, destination)).as_ref()
+    }
+}
 
 impl Checker for RightDelivery {
     fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
@@ -35,8 +55,9 @@ impl Checker for RightDelivery {
         let since = connection.dialled.as_nanos().saturating_sub(world.deltas.endpoint.as_nanos() as u64);
         let states = world.truth.during(proxy_core::host::Instant::from_nanos(since));
         let mut known = false;
-        for (_, cluster) in states {
-            let Some(valid) = endpoints(cluster, connection.to) else { continue };
+        // The newest first: mostly it has the answer.
+        for (_, cluster) in states.iter().rev() {
+            let Some(valid) = self.serving(cluster, connection.to) else { continue };
             known = true;
             if valid.contains(&Endpoint { pod: server.uid.clone(), port: local.port() }) {
                 return;

@@ -120,7 +120,7 @@ impl Checkers {
             (InvariantId::Policy, Box::new(policy::PolicySettled::default())),
             (InvariantId::Plaintext, Box::new(plaintext::NoPlaintext)),
             (InvariantId::Identity, Box::new(identity::IdentityTruth::default())),
-            (InvariantId::Delivery, Box::new(delivery::RightDelivery)),
+            (InvariantId::Delivery, Box::new(delivery::RightDelivery::default())),
             (InvariantId::Streams, Box::new(streams::ByteExact::default())),
             (InvariantId::Liveness, Box::new(liveness::Liveness)),
             (InvariantId::Resources, Box::new(resources::Bounded::default())),

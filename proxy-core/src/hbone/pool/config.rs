@@ -12,14 +12,14 @@ use crate::tls::TlsOptions;
 /// Who speaks to whom: connections are shared only between equal keys.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolKey {
+    /// Where to dial. First, because it tells most keys of one pod's pool apart.
+    pub destination: SocketAddr,
     /// The identity we present.
     pub source: Identity,
     /// Uid of the pod whose bytes are carried.
     pub source_workload: Arc<str>,
     /// The peer must prove to be one of these. In the caller's order.
     pub expected: Vec<Identity>,
-    /// Where to dial.
-    pub destination: SocketAddr,
     /// The pod's address.
     pub source_ip: IpAddr,
 }
