@@ -20,9 +20,9 @@ use sim::node::SimHost;
 use sim::record::{Observation, ObservationKind};
 
 /// Nodes of the mesh everything is measured on.
-pub const NODES: usize = 200;
+pub(crate) const NODES: usize = 200;
 /// Its pods.
-pub const PODS: usize = 2_000;
+pub(crate) const PODS: usize = 2_000;
 
 /// Pods of one Deployment, all behind one Service.
 const REPLICAS: usize = 20;
@@ -31,7 +31,7 @@ const SLICE: Duration = Duration::from_millis(100);
 
 /// How requests find a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connections {
+pub(crate) enum Connections {
     /// Every pod calls the service of the next Deployment and keeps its connection.
     Kept,
     /// The first pod of every Deployment calls that service, each request on a connection of its own, so that over
@@ -41,23 +41,23 @@ pub enum Connections {
 
 /// What is built.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Nodes.
-    pub nodes: usize,
+    pub(crate) nodes: usize,
     /// Pods.
-    pub pods: usize,
+    pub(crate) pods: usize,
     /// Requests a second, however slow the answers.
-    pub rate: u64,
+    pub(crate) rate: u64,
     /// Connections.
-    pub connections: Connections,
+    pub(crate) connections: Connections,
     /// Whether every invariant is checked.
-    pub checked: bool,
+    pub(crate) checked: bool,
 }
 
 /// A settled mesh under load. Time moves in [`MeshUnderLoad::run`].
-pub struct MeshUnderLoad {
+pub(crate) struct MeshUnderLoad {
     /// The mesh.
-    pub mesh: Mesh,
+    pub(crate) mesh: Mesh,
     load: Arc<Load<SimHost>>,
     oversight: Option<Oversight>,
     observations: u64,
@@ -68,7 +68,7 @@ impl MeshUnderLoad {
     ///
     /// # Errors
     /// As [`Mesh::new`] and [`Mesh::settle`].
-    pub fn new(shape: Shape) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn new(shape: Shape) -> Result<Self, Box<dyn Error>> {
         let (mut mesh, started) = built(shape.nodes, shape.pods)?;
         let mut oversight = shape.checked.then(Oversight::default);
         if shape.checked {
@@ -104,7 +104,7 @@ impl MeshUnderLoad {
     ///
     /// # Errors
     /// The engine stopped.
-    pub fn run(&mut self, span: Duration) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn run(&mut self, span: Duration) -> Result<(), Box<dyn Error>> {
         let until = self.mesh.now() + span;
         while self.mesh.now() < until {
             self.mesh.run_until((self.mesh.now() + SLICE).min(until))?;
@@ -114,17 +114,17 @@ impl MeshUnderLoad {
     }
 
     /// What came of the load so far.
-    pub fn tally(&self) -> LoadTally {
+    pub(crate) fn tally(&self) -> LoadTally {
         self.load.tally()
     }
 
     /// How much was observed so far.
-    pub fn observations(&self) -> u64 {
+    pub(crate) fn observations(&self) -> u64 {
         self.observations
     }
 
     /// What the invariants found; `None` if they were not asked.
-    pub fn findings(self) -> Option<Vec<String>> {
+    pub(crate) fn findings(self) -> Option<Vec<String>> {
         let violations = self.oversight?.checkers.finish(self.mesh.now(), &Quiescence::default());
         Some(violations.iter().map(|violation| format!("{violation:?}")).collect())
     }
@@ -134,7 +134,7 @@ impl MeshUnderLoad {
 ///
 /// # Errors
 /// As [`Mesh::new`] and [`Mesh::settle`].
-pub fn settled(nodes: usize, pods: usize) -> Result<Mesh, Box<dyn Error>> {
+pub(crate) fn settled(nodes: usize, pods: usize) -> Result<Mesh, Box<dyn Error>> {
     let (mut mesh, _) = built(nodes, pods)?;
     mesh.settle(Duration::from_secs(600))?;
     Ok(mesh)
