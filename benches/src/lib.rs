@@ -16,6 +16,7 @@ pub mod busy_mesh;
 pub mod echo;
 pub mod idle_mesh;
 #[path = "../../sim/examples/support/mesh_under_load.rs"]
+#[allow(dead_code, reason = "shared with examples, each of which uses a part")]
 pub mod mesh_under_load;
 pub mod resolve;
 pub mod stopwatch;
