@@ -1,7 +1,7 @@
 //! The DNS proxy of a pod: answers what the mesh knows, forwards the rest.
 //!
 //! - [`message`]: the little of the DNS wire format a proxy needs.
-//! - [`answer`]: what a name means to a client, as a pure function over a snapshot.
+//! - [`mod@answer`]: what a name means to a client, as a pure function over a snapshot.
 //! - [`DnsProxy`]: the listeners (UDP and TCP, 15053) in a pod's namespace.
 //! - `forward`: asks the upstream resolvers what is not ours.
 

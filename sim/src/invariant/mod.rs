@@ -1,7 +1,7 @@
 //! What every run is held to.
 //!
 //! One checker per invariant, all on by default. A checker sees observations ([`crate::record`]) and the truth: the cluster as
-//! its YAML says, which no proxy can see. What should have happened is decided by [`reference`], which shares no code with the
+//! its YAML says, which no proxy can see. What should have happened is decided by [`mod@reference`], which shares no code with the
 //! proxies, with the translation to their configuration or with their policy evaluation.
 //!
 //! | id | checker |

@@ -24,7 +24,7 @@ pub struct PoolKey {
     pub source_ip: IpAddr,
 }
 
-/// How a [`Pool`] behaves.
+/// How a [`Pool`](super::Pool) behaves.
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
     /// How connections are protected.

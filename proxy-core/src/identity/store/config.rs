@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::identity::{Identity, WorkloadCertificate};
 
-/// How a [`CertificateStore`] behaves.
+/// How a [`CertificateStore`](super::CertificateStore) behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
     /// Validity asked for. Default 24 h.
     pub validity: Duration,
     /// Fetches under way at once. Default 8.
     pub in_flight_max: usize,
-    /// How long a caller of [`CertificateStore::fetch`] waits for a first certificate. Default 30 s.
+    /// How long a caller of [`CertificateStore::fetch`](super::CertificateStore::fetch) waits for a first certificate. Default 30 s.
     pub wait_max: Duration,
     /// How long one answer of the authority may take. Default 30 s.
     pub fetch_timeout: Duration,
