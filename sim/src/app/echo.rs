@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::flow::FLOW_HEADER;
 use super::http1::Headers;
@@ -26,43 +26,51 @@ struct Answer<'a> {
     path: &'a str,
     host: &'a str,
     proto: &'static str,
-    headers: Map<String, Value>,
+    headers: Shown<'a>,
     namespace: &'a str,
     pod: &'a str,
     node: &'a str,
-    source_ip: String,
+    source_ip: IpAddr,
     #[serde(skip_serializing_if = "String::is_empty")]
     padding: String,
 }
 
+/// Headers as an object, in order of first appearance; one given several times is shown as one list, as HTTP allows.
+struct Shown<'a>(&'a Headers);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            let shown_before = || self.0[..index].iter().any(|(earlier, _)| earlier == name);
+            if name == FLOW_HEADER || name == "host" || shown_before() {
+                continue;
+            }
+            let mut later = self.0[index + 1..].iter().filter(|(other, _)| other == name).peekable();
+            if later.peek().is_none() {
+                map.serialize_entry(name, value)?;
+            } else {
+                let all: Vec<&str> =
+                    std::iter::once(value.as_str()).chain(later.map(|(_, value)| value.as_str())).collect();
+                map.serialize_entry(name, &all.join(", "))?;
+            }
+        }
+        map.end()
+    }
+}
+
 /// The answer of `pod`, padded to at least `least` bytes.
 pub(crate) fn answer(pod: &AppPod, received: &Received<'_>, least: u64) -> Vec<u8> {
-    let mut headers = Map::new();
-    for (name, value) in received.headers {
-        if name == FLOW_HEADER || name == "host" {
-            continue;
-        }
-        match headers.get_mut(name) {
-            // A header given twice is shown as one list, as HTTP allows.
-            Some(Value::String(known)) => {
-                known.push_str(", ");
-                known.push_str(value);
-            }
-            _ => {
-                headers.insert(name.clone(), Value::String(value.clone()));
-            }
-        }
-    }
     let mut answer = Answer {
         method: received.method,
         path: received.path,
         host: received.host,
         proto: received.proto,
-        headers,
+        headers: Shown(received.headers),
         namespace: &pod.namespace,
         pod: &pod.name,
         node: &pod.node,
-        source_ip: received.source_ip.to_string(),
+        source_ip: received.source_ip,
         padding: String::new(),
     };
     let json = serde_json::to_vec(&answer).unwrap_or_default();
