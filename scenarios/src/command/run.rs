@@ -2,8 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use sim::record::{RunRecord, Verdict};
@@ -50,8 +50,9 @@ pub(crate) fn run(arguments: &RunArguments) -> io::Result<Ending> {
     };
     let jobs: Vec<Job> = (0..plans.len()).flat_map(|plan| seeds.iter().map(move |&seed| Job { plan, seed })).collect();
     can_write(arguments)?;
-    let mut show = Show::new(arguments, jobs.len());
-    work_off(&plans, &jobs, arguments, |done| show.one(done))?;
+    let reached = Arc::default();
+    let mut show = Show::new(arguments, jobs.len(), &reached);
+    work_off(&plans, &jobs, arguments, &reached, |done| show.one(done))?;
     show.end()
 }
 
@@ -77,6 +78,7 @@ fn work_off(
     plans: &[Plan],
     jobs: &[Job],
     arguments: &RunArguments,
+    reached: &Arc<AtomicU64>,
     mut take: impl FnMut(Done) -> io::Result<()>,
 ) -> io::Result<()> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -86,7 +88,7 @@ fn work_off(
     let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            let (sender, next, stop) = (sender.clone(), &next, &stop);
+            let (sender, next, stop, reached) = (sender.clone(), &next, &stop, reached);
             scope.spawn(move || {
                 while stop.load(Ordering::Relaxed) == 0 {
                     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -95,6 +97,7 @@ fn work_off(
                         seed: job.seed,
                         until: arguments.until.map(|time| time.0),
                         task_order: arguments.task_order.into(),
+                        reached: Some(reached.clone()),
                     };
                     let started = Instant::now();
                     let result = sim::scenario::run(&plans[job.plan], &options);
@@ -145,7 +148,7 @@ struct Counts {
 }
 
 impl<'a> Show<'a> {
-    fn new(arguments: &'a RunArguments, runs: usize) -> Self {
+    fn new(arguments: &'a RunArguments, runs: usize, reached: &Arc<AtomicU64>) -> Self {
         let words_to_stderr = arguments.json.as_deref() == Some(Path::new("-"));
         let terminal = if words_to_stderr { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
         Show {
@@ -153,7 +156,7 @@ impl<'a> Show<'a> {
             text: Text::new(Paint::new(arguments.color, terminal)),
             words_to_stderr,
             several: runs > 1,
-            progress: Progress::new(runs),
+            progress: Progress::new(runs, reached),
             records: Vec::new(),
             counts: Counts::default(),
             replay: None,

@@ -9,6 +9,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub struct RunOptions {
     pub until: Option<Duration>,
     /// Order of tasks ready at the same instant.
     pub task_order: TaskOrder,
+    /// Where the run tells how far it has come, in virtual nanoseconds, for whoever shows progress.
+    pub reached: Option<Arc<AtomicU64>>,
 }
 
 /// Why there is no result.
@@ -237,6 +240,9 @@ impl<'p> Runner<'p> {
                 }
             }
             let now = self.mesh.now();
+            if let Some(reached) = &self.options.reached {
+                reached.store(now.as_nanos(), Ordering::Relaxed);
+            }
             self.forget(now);
             if self.settled.is_none() && self.mesh.is_settled() {
                 self.settled = Some(now);

@@ -97,7 +97,10 @@ impl Runner<'_> {
         let step = taken.step;
         let requests = self.requests_of(taken);
         let mut failures: Vec<String> = taken.failure.iter().cloned().collect();
-        if let Some(expectation) = &step.expect {
+        // Cut short by `until`, it has no outcome yet: there is nothing to judge.
+        let held = |name: &str| self.held.get(name).cloned();
+        let unfinished = self.options.until.is_some() && !taken.doing.is_over(self.mesh.now(), held);
+        if let Some(expectation) = step.expect.as_ref().filter(|_| !unfinished) {
             let stream = match &taken.doing {
                 Doing::Check { name } => self.held.get(name).map(|handle| self.stream_facts(handle, index)),
                 _ => None,
