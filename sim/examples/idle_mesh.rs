@@ -16,6 +16,9 @@ use sim::cluster::{ClusterConfig, yaml};
 use sim::control::translate;
 use sim::mesh::{Mesh, MeshConfig, NoApps};
 
+#[path = "support/manifests.rs"]
+mod manifests;
+
 /// Pods of one Deployment.
 const PODS_PER_DEPLOYMENT: usize = 10;
 
@@ -24,7 +27,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let nodes = arguments.next().transpose()?.unwrap_or(200);
     let pods = arguments.next().transpose()?.unwrap_or(2_000);
     let hours = arguments.next().transpose()?.unwrap_or(1);
-    let documents = yaml::parse("idle.yaml", &manifests(pods)).map_err(|errors| format!("{errors:?}"))?;
+    let documents = yaml::parse("idle.yaml", &manifests::manifests(pods, PODS_PER_DEPLOYMENT))
+        .map_err(|errors| format!("{errors:?}"))?;
     let before = resident();
     let start = Instant::now();
     let config = MeshConfig { cluster: ClusterConfig::with_nodes(nodes), ..MeshConfig::default() };
@@ -50,30 +54,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("  {name} {count}");
     }
     Ok(())
-}
-
-/// Deployments of ten pods, each with a Service, spread over enrolled namespaces of a hundred.
-fn manifests(pods: usize) -> String {
-    let mut text = String::new();
-    for deployment in 0..pods.div_ceil(PODS_PER_DEPLOYMENT) {
-        let namespace = format!("team-{}", deployment / 10);
-        if deployment % 10 == 0 {
-            text += &format!(
-                "---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n  labels: {{istio.io/dataplane-mode: ambient}}\n"
-            );
-        }
-        let replicas = PODS_PER_DEPLOYMENT.min(pods - deployment * PODS_PER_DEPLOYMENT);
-        text += &format!(
-            "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: app-{deployment}, namespace: {namespace}}}\n\
-             ---\napiVersion: v1\nkind: Service\nmetadata: {{name: app-{deployment}, namespace: {namespace}}}\n\
-             spec: {{selector: {{app: app-{deployment}}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}\n\
-             ---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: app-{deployment}, namespace: {namespace}}}\n\
-             spec:\n  replicas: {replicas}\n  selector: {{matchLabels: {{app: app-{deployment}}}}}\n  template:\n    \
-             metadata: {{labels: {{app: app-{deployment}}}}}\n    spec:\n      serviceAccountName: app-{deployment}\n      \
-             containers: [{{name: app, image: app, ports: [{{name: http, containerPort: 8080}}]}}]\n"
-        );
-    }
-    text
 }
 
 /// Resident memory in KiB; 0 where the system does not say.

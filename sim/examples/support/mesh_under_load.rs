@@ -19,6 +19,11 @@ use sim::mesh::{App, AppFactory, AppStart, ClusterView, Mesh, MeshConfig};
 use sim::node::SimHost;
 use sim::record::{Observation, ObservationKind};
 
+#[path = "manifests.rs"]
+mod manifests;
+
+use manifests::{manifests, namespace};
+
 /// Nodes of the mesh everything is measured on.
 pub(crate) const NODES: usize = 200;
 /// Its pods.
@@ -141,7 +146,7 @@ pub(crate) fn settled(nodes: usize, pods: usize) -> Result<Mesh, Box<dyn Error>>
 }
 
 fn built(nodes: usize, pods: usize) -> Result<(Mesh, Started), Box<dyn Error>> {
-    let documents = yaml::parse("mesh.yaml", &manifests(pods)).map_err(|errors| format!("{errors:?}"))?;
+    let documents = yaml::parse("mesh.yaml", &manifests(pods, REPLICAS)).map_err(|errors| format!("{errors:?}"))?;
     let config = MeshConfig { cluster: ClusterConfig::with_nodes(nodes), ..MeshConfig::default() };
     let started = Started::default();
     let (mesh, _) = Mesh::new(config, &documents, started.clone())?;
@@ -237,10 +242,6 @@ impl Names for ClusterNames {
     }
 }
 
-fn namespace(deployment: usize) -> String {
-    format!("team-{}", deployment / 10)
-}
-
 fn request(deployment: usize) -> HttpRequest {
     let host = format!("app-{deployment}.{}", namespace(deployment));
     let target = Target { scheme: sim::app::Scheme::Http, host: host.into(), port: 80, path: "/".into() };
@@ -252,28 +253,4 @@ fn request(deployment: usize) -> HttpRequest {
         http2: false,
         timeout: Duration::from_secs(10),
     }
-}
-
-/// Deployments with a Service each, over enrolled namespaces of ten.
-fn manifests(pods: usize) -> String {
-    let mut text = String::new();
-    for deployment in 0..pods.div_ceil(REPLICAS) {
-        let namespace = namespace(deployment);
-        if deployment % 10 == 0 {
-            text += &format!(
-                "---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n  labels: {{istio.io/dataplane-mode: ambient}}\n"
-            );
-        }
-        let replicas = REPLICAS.min(pods - deployment * REPLICAS);
-        text += &format!(
-            "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: app-{deployment}, namespace: {namespace}}}\n\
-             ---\napiVersion: v1\nkind: Service\nmetadata: {{name: app-{deployment}, namespace: {namespace}}}\n\
-             spec: {{selector: {{app: app-{deployment}}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}\n\
-             ---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: app-{deployment}, namespace: {namespace}}}\n\
-             spec:\n  replicas: {replicas}\n  selector: {{matchLabels: {{app: app-{deployment}}}}}\n  template:\n    \
-             metadata: {{labels: {{app: app-{deployment}}}}}\n    spec:\n      serviceAccountName: app-{deployment}\n      \
-             containers: [{{name: app, image: app, ports: [{{name: http, containerPort: 8080}}]}}]\n"
-        );
-    }
-    text
 }
