@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -35,8 +36,8 @@ fn poll_serve<S: AsyncRead + AsyncWrite + Unpin>(
             let count = ready!(Pin::new(&mut *stream).poll_write(context, held))?;
             held.drain(..count);
         }
-        let mut scratch = [0; MESSAGE];
-        let mut buffer = ReadBuf::new(&mut scratch);
+        let mut scratch = [MaybeUninit::uninit(); MESSAGE];
+        let mut buffer = ReadBuf::uninit(&mut scratch);
         ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
         let mut rest = buffer.filled();
         if rest.is_empty() {
@@ -60,8 +61,8 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) 
     let mut missing = MESSAGE;
     poll_fn(move |context| {
         while missing > 0 {
-            let mut scratch = [0; MESSAGE];
-            let mut buffer = ReadBuf::new(&mut scratch[..missing]);
+            let mut scratch = [MaybeUninit::uninit(); MESSAGE];
+            let mut buffer = ReadBuf::uninit(&mut scratch[..missing]);
             ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
             if buffer.filled().is_empty() {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));

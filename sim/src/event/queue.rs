@@ -83,7 +83,8 @@ impl<E: Copy> Queue<E> {
     }
 
     /// The next few events, if none of them were looked at before; else nothing. They are only looked at: others may
-    /// still come before them.
+    /// still come before them. Nor does it tell of events of one instant: those were mostly pushed one after the other
+    /// by the like of them, so that the processor foresees by itself what they will work on.
     #[inline]
     pub fn look_ahead(&mut self, limit: Instant) -> impl Iterator<Item = E> + Clone {
         let mut ahead: &[Entry<E>] = &[];
@@ -91,6 +92,9 @@ impl<E: Copy> Queue<E> {
             ahead = &self.near[self.taken..];
             ahead = &ahead[..ahead.len().min(NEAR)];
             self.seen = ahead.len();
+            if ahead.first().map(|entry| entry.at) == ahead.last().map(|entry| entry.at) {
+                ahead = &[];
+            }
         }
         ahead.iter().map(|entry| entry.event)
     }

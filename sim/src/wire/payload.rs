@@ -104,8 +104,8 @@ impl Payload {
 const STEP: usize = 512;
 /// ...and at most this many steps.
 const STEPS: usize = 34;
-/// Allocations kept for each length.
-const KEPT: usize = 64;
+/// Bytes kept for each length.
+const KEPT: usize = 4 << 20;
 /// Shorter payloads are left to the allocator, which is fast at them.
 const SMALL: usize = 256;
 
@@ -144,7 +144,7 @@ impl Drop for Payload {
             // At the end of a thread the allocation just goes.
             let _ = IDLE.try_with(|idle| {
                 let kept = &mut idle.borrow_mut()[data.len() / STEP - 1];
-                if kept.len() < KEPT {
+                if kept.len() < KEPT / data.len() {
                     kept.push(data);
                 }
             });
