@@ -40,8 +40,8 @@ pub(crate) enum Polled {
     Ran,
     /// No task was ready.
     Nothing,
-    /// This task was polled too often at this instant; it was not polled again and stays ready.
-    Spins { task: &'static str, process: String },
+    /// The task in this slot was polled too often at this instant; it was not polled again and stays ready.
+    Spins(u32),
 }
 
 /// Futures taken from a process, to be dropped where nothing is borrowed.
@@ -227,6 +227,11 @@ impl Executor {
         listing
     }
 
+    /// Name and process of the task in a slot.
+    pub(crate) fn who(&self, slot: u32) -> (&'static str, String) {
+        self.tasks.lock().borrow().who(slot)
+    }
+
     /// Polls the next ready task once.
     pub(crate) fn poll_next(&self, now: Instant, polls_per_instant: u32) -> Polled {
         let guard = self.tasks.lock();
@@ -243,8 +248,7 @@ impl Executor {
                 entry.polls_this_instant += 1;
                 if entry.polls_this_instant > polls_per_instant {
                     tasks.ready.push(slot, generation);
-                    let (task, process) = tasks.who(slot);
-                    return Polled::Spins { task, process };
+                    return Polled::Spins(slot);
                 }
             } else {
                 entry.last_poll_at = now;
