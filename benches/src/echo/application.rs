@@ -6,18 +6,12 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::{MESSAGE, PERIOD};
+use super::MESSAGE;
 
 static QUESTION: [u8; MESSAGE] = [7; MESSAGE];
-
-/// When the client of this pair sends its first message, after it is connected: the pairs are spread over a period.
-pub(super) fn phase(pair: usize, pairs: usize) -> Duration {
-    PERIOD * u32::try_from(pair).unwrap_or(0) / u32::try_from(pairs.max(1)).unwrap_or(1)
-}
 
 /// Sends back whatever comes, until the stream ends.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
