@@ -8,15 +8,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::message::{HEADER_LENGTH, Query};
 use crate::host::{Datagram, Dial, Host, timer};
+use crate::telemetry::DnsProtocol as Carrier;
 
-/// How the client asked, and so how the upstream is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Carrier {
-    Udp,
-    Tcp,
-}
-
-/// Asks each of `upstream` in turn, `limit` each, until one answers. `message` is the client's; `id` is ours for it.
+/// Passes on the client's `message`, with `id` of our own: asks each of `upstream` in turn, `limit` each, until one answers.
 /// A datagram is at most `payload` long, which is what the client said it takes.
 pub(super) async fn forward<H: Host>(
     host: &H,
@@ -30,17 +24,31 @@ pub(super) async fn forward<H: Host>(
     let client_id = message.get(..2)?;
     let mut asked = message.to_vec();
     asked.get_mut(..2)?.copy_from_slice(&id.to_be_bytes());
-    for server in upstream {
+    let mut answer = ask(host, upstream, limit, &asked, carrier, payload).await?;
+    answer[..2].copy_from_slice(client_id);
+    // We own none of it.
+    answer[2] &= !0x04;
+    Some(answer)
+}
+
+/// Asks each of `servers` in turn, `limit` each, until one answers. What is returned is an answer to this very question, at
+/// least a header long.
+pub(super) async fn ask<H: Host>(
+    host: &H,
+    servers: &[SocketAddr],
+    limit: Duration,
+    asked: &[u8],
+    carrier: Carrier,
+    payload: usize,
+) -> Option<Vec<u8>> {
+    for server in servers {
         let ask = async {
             match carrier {
-                Carrier::Udp => ask_udp(host, *server, &asked, payload).await,
-                Carrier::Tcp => ask_tcp(host, *server, &asked).await,
+                Carrier::Udp => ask_udp(host, *server, asked, payload).await,
+                Carrier::Tcp => ask_tcp(host, *server, asked).await,
             }
         };
-        if let Ok(Ok(mut answer)) = timer::timeout(host, limit, ask).await {
-            answer[..2].copy_from_slice(client_id);
-            // We own none of it.
-            answer[2] &= !0x04;
+        if let Ok(Ok(answer)) = timer::timeout(host, limit, ask).await {
             return Some(answer);
         }
     }

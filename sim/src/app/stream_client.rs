@@ -87,6 +87,10 @@ impl<H: Host> Talk<H> {
                 let error = format!("no such host: {}", self.spec.target.host);
                 return self.over(Ending::ClosedByUs, Outcome::NoSuchHost, Some(error));
             }
+            Ok(Err(OpenError::NoResolver)) => {
+                let error = format!("no resolver could tell the address of {}", self.spec.target.host);
+                return self.over(Ending::ClosedByUs, Outcome::Failed, Some(error));
+            }
             Ok(Err(OpenError::Dial(error))) => {
                 return self.over(ending_of(&error), outcome_of_dial(&error), Some(format!("connect: {error}")));
             }

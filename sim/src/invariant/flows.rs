@@ -98,6 +98,7 @@ impl Flows {
             AppEvent::DialFailed { flow, .. } | AppEvent::Answered { flow, .. } | AppEvent::Unanswered { flow, .. } => {
                 self.pending.remove(flow);
             }
+            AppEvent::Resolved { .. } => {}
             AppEvent::Closed { connection, end, sent, received, ending, read_to_end, first_wrong_byte, .. } => {
                 self.pending.remove(connection);
                 if let Some(connection) = self.connections.get_mut(connection) {

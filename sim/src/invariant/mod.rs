@@ -13,7 +13,7 @@
 //! | I7 | [`streams`] |
 //! | I12 | [`liveness`] |
 //! | I13 | [`resources`] |
-//! | I15 | [`loops`] |
+//! | I15 | [`loops`], [`names`] |
 
 mod delivery;
 mod finding;
@@ -21,6 +21,7 @@ mod flows;
 mod identity;
 mod liveness;
 mod loops;
+mod names;
 mod plaintext;
 mod policy;
 mod reference;
@@ -125,6 +126,7 @@ impl Checkers {
             (InvariantId::Liveness, Box::new(liveness::Liveness)),
             (InvariantId::Resources, Box::new(resources::Bounded::default())),
             (InvariantId::Loops, Box::new(loops::NoLoops::default())),
+            (InvariantId::Loops, Box::new(names::TrueNames::default())),
         ];
         checkers.retain(|(id, _)| !off.contains(id));
         Checkers {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use proxy_core::host::Instant;
 use proxy_core::telemetry::Event;
 
+use super::NameAnswer;
 use crate::cluster::Cluster;
 
 /// One fact and when it came to be.
@@ -52,6 +53,13 @@ pub enum ObservationKind {
     },
     /// Something was seen on the wire.
     Wire(WireFact),
+    /// The cluster's DNS answered.
+    NameServed {
+        /// Who asked, by the address it sees.
+        client: IpAddr,
+        /// What it said.
+        answer: NameAnswer,
+    },
 }
 
 /// What a listener on the wire tells. Told by the fabric, not by any proxy.
@@ -153,6 +161,15 @@ pub enum Ending {
 /// Connections are named by the first flow on them. A raw stream is one flow; an HTTP connection may carry many.
 #[derive(Clone, Debug)]
 pub enum AppEvent {
+    /// A client's resolver got an answer to one question.
+    Resolved {
+        /// The client's pod.
+        client: Arc<AppPod>,
+        /// When it asked.
+        asked: Instant,
+        /// What it was told.
+        answer: NameAnswer,
+    },
     /// A client begins to open a connection for `flow`.
     Dialled {
         /// The flow.
