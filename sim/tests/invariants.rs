@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxy_core::dns::Family;
 use proxy_core::host::Instant;
 use proxy_core::identity::Identity;
 use proxy_core::policy::{PolicyKey, Verdict};
@@ -15,7 +16,7 @@ use proxy_core::telemetry::{
 use sim::cluster::{ApplyOptions, Cluster, ClusterConfig, Pod, Redirection, yaml};
 use sim::invariant::{Checkers, Deltas, InvariantId, Quiescence};
 use sim::record::{
-    AppEvent, AppPod, Ending, FlowEnd, FlowId, Observation, ObservationKind, Tally, Violation, WireFact,
+    AppEvent, AppPod, Ending, FlowEnd, FlowId, NameAnswer, Observation, ObservationKind, Tally, Violation, WireFact,
 };
 
 const SHOP: &str = "
@@ -449,4 +450,33 @@ fn a_switched_off_invariant_is_silent() {
     story.connect(1, "other");
     story.finish(1);
     assert_eq!(story.end(), []);
+}
+
+/// The client asks for a name; it is told these addresses, or that there is no such name. The cluster's DNS says the same if
+/// `served`.
+fn resolved(name: &str, addresses: &[&str], served: bool) -> Vec<Violation> {
+    let mut story = Story::begin();
+    let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().expect("an address")).collect();
+    let code = if addresses.is_empty() { 3 } else { 0 };
+    let answer = NameAnswer { name: name.into(), family: Family::V4, code, addresses, content: 1 };
+    let (client, asked) = (story.app_pod("client"), story.now);
+    if served {
+        let client = story.ip("client");
+        story.tell(ObservationKind::NameServed { client, answer: answer.clone() });
+    }
+    story.app(AppEvent::Resolved { client, asked, answer });
+    story.end()
+}
+
+#[test]
+fn i15_fires_on_a_name_that_means_something_else() {
+    for name in ["server.shop.svc.cluster.local", "server", "server.shop.shop.svc.cluster.local"] {
+        assert_eq!(resolved(name, &["10.96.7.7"], false), []);
+        only(&resolved(name, &["10.96.7.8"], false), InvariantId::Loops);
+        only(&resolved(name, &[], false), InvariantId::Loops);
+    }
+    assert_eq!(resolved("www.example.com", &[], false), []);
+    only(&resolved("www.example.com", &["10.96.7.7"], false), InvariantId::Loops);
+    // Whatever the upstream says is passed on.
+    assert_eq!(resolved("www.example.com", &["192.0.2.1"], true), []);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::message::{HEADER_LENGTH, Query};
+use super::message::HEADER_LENGTH;
 use crate::host::{Datagram, Dial, Host, timer};
 use crate::telemetry::DnsProtocol as Carrier;
 
@@ -77,18 +77,31 @@ async fn ask_tcp<H: Host>(host: &H, server: SocketAddr, asked: &[u8]) -> io::Res
     if is_answer(asked, &answer) { Ok(answer) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-/// It is a response, to this id and this question.
+/// It is a response, to this id and this question. `asked` is a question and maybe more.
 fn is_answer(asked: &[u8], answer: &[u8]) -> bool {
-    let question = |message: &[u8]| {
-        // The same parser that judged the client's message; it refuses responses, so the bit is cleared for it.
-        let mut message = message.to_vec();
-        message[2] &= 0x7f;
-        let query = Query::parse(&message).ok()?;
-        Some((query.id, query.name.to_string().to_ascii_lowercase(), query.kind, query.class))
+    // Letter case is the server's to change; the bytes of lengths, type and class are no letters or must be the same.
+    let is_same_question = || {
+        let end = question_end(asked)?;
+        let (ours, theirs) = (asked.get(HEADER_LENGTH..end)?, answer.get(HEADER_LENGTH..end)?);
+        let name_end = ours.len().checked_sub(4)?;
+        Some(ours[..name_end].eq_ignore_ascii_case(&theirs[..name_end]) && ours[name_end..] == theirs[name_end..])
     };
-    answer.len() >= HEADER_LENGTH && answer[2] & 0x80 != 0 && {
-        let ours = question(asked);
-        ours.is_some() && ours == question(answer)
+    answer.len() >= HEADER_LENGTH
+        && answer[2] & 0x80 != 0
+        && asked.get(..2) == answer.get(..2)
+        && answer[4..6] == [0, 1]
+        && is_same_question() == Some(true)
+}
+
+/// Where the first question of a message ends.
+fn question_end(message: &[u8]) -> Option<usize> {
+    let mut at = HEADER_LENGTH;
+    loop {
+        let length = usize::from(*message.get(at)?);
+        at += 1 + length;
+        if length == 0 {
+            return Some(at + 4);
+        }
     }
 }
 
