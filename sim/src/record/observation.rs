@@ -251,6 +251,10 @@ pub enum AppEvent {
         received: Tally,
         /// Whether this end read the other's FIN: then `received` is all the other end sent, or bytes were lost.
         read_to_end: bool,
+        /// Whether it was waiting for more bytes then.
+        waiting: bool,
+        /// When this end finished its own direction, if it meant to read on.
+        finished: Option<Instant>,
         /// How it ended.
         ending: Ending,
         /// Offset of the first received byte that is not the one due, where this end can tell (raw streams only).
