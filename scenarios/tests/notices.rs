@@ -54,7 +54,7 @@ cluster:
     - |
       { apiVersion: v1, kind: Pod, metadata: { name: a }, spec: { containers: [ { name: a } ] } }
 steps:
-  - { at: 1s, request: { from: pod/a.default, to: 'http://nobody/' } }
+  - { at: 1s, request: { from: pod/a.default, to: 'http://www.nobody.example/' } }
 ";
     let record = ran(text);
     assert!(record.steps[0].failed_unasked() && record.steps[0].held);
@@ -64,5 +64,8 @@ steps:
     std::fs::write(&file, text).expect("written");
     let (status, stdout, _) = said(&meshsim().arg("run").arg(&file).output().expect("runs"));
     assert_eq!(status, 0);
-    assert!(stdout.lines().any(|line| line.starts_with("  ! ") && line.contains("GET http://nobody/")), "{stdout}");
+    assert!(
+        stdout.lines().any(|line| line.starts_with("  ! ") && line.contains("GET http://www.nobody.example/")),
+        "{stdout}"
+    );
 }
