@@ -119,7 +119,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         let before = buf.filled().len();
         let read = Pin::new(&mut wire.stream).poll_read(cx, buf);
         let mut both = wire.tallies.0.lock();
-        both.waiting = read.is_pending();
+        // An error ends the wait for nothing: who was waiting then was waiting to the last.
+        match &read {
+            Poll::Pending => both.waiting = true,
+            Poll::Ready(Ok(())) => both.waiting = false,
+            Poll::Ready(Err(_)) => {}
+        }
         ready!(read)?;
         let fresh = &buf.filled()[before..];
         if !fresh.is_empty() {

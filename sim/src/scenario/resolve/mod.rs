@@ -11,6 +11,7 @@ mod inline;
 mod names;
 mod steps;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -104,6 +105,8 @@ struct Resolver<'a> {
     cluster_config: ClusterConfig,
     /// Played forward with the steps.
     cluster: Cluster,
+    /// Every policy there ever is, `namespace/name`.
+    policies: BTreeSet<String>,
     wrong: Vec<Diagnostic>,
     notices: Vec<Diagnostic>,
     /// Names of held streams so far.
@@ -127,6 +130,7 @@ impl<'a> Resolver<'a> {
             folder,
             cluster_config,
             cluster,
+            policies: BTreeSet::new(),
             wrong: vec![],
             notices: vec![],
             held: vec![],
@@ -152,6 +156,7 @@ impl<'a> Resolver<'a> {
         let loads: Vec<PlannedLoad> = read.load.iter().filter_map(|load| self.load(load)).collect();
         self.twice("load", read.load.iter().map(|load| (&*load.name, load.position)));
         let steps = self.steps(&read.steps);
+        self.deciding_policies(read);
         let apps = read.apps.iter().filter_map(|app| self.app(app, &start)).collect();
         let switched_off = self.switched_off(&read.invariants);
         if !self.wrong.is_empty() {
@@ -234,6 +239,7 @@ impl<'a> Resolver<'a> {
             Ok(applied) => self.notices.extend(applied.notices),
             Err(wrong) => self.wrong.extend(wrong),
         }
+        self.policies.extend(self.cluster.authorization_policies().map(|policy| policy.meta.key.to_string()));
     }
 
     /// A workload that is there at the start, or (the cluster has been played to its end by now) that a step makes.
@@ -313,7 +319,7 @@ impl<'a> Resolver<'a> {
             headers: self.headers(&load.headers, load.position)?,
             body: steps::made_up_body(load.body_size),
             timeout: load.timeout.0,
-            expect: self.expectation(load.expect.as_ref(), expectation::Of::Load)?,
+            expect: self.expectation(load.expect.as_ref(), expectation::Of::Load, None)?,
             summary,
         })
     }

@@ -49,7 +49,8 @@ impl Resolver<'_> {
         };
         let action = self.action(step, at);
         // Both are looked at, so that one run of the command shows all that is wrong.
-        let expect = self.expectation(expect, of);
+        let requests = step.request.as_ref().map(|request| u64::from(request.count));
+        let expect = self.expectation(expect, of, requests);
         let (action, summary) = action?;
         Some(PlannedStep {
             at,
