@@ -102,7 +102,7 @@ impl Flows {
             AppEvent::DialFailed { flow, .. } | AppEvent::Answered { flow, .. } | AppEvent::Unanswered { flow, .. } => {
                 self.pending.remove(flow);
             }
-            AppEvent::Resolved { .. } => {}
+            AppEvent::Resolved { .. } | AppEvent::HboneConnected { .. } => {}
             AppEvent::Closed {
                 connection,
                 end,

@@ -190,6 +190,11 @@ pub enum AppEvent {
         /// The other end.
         peer: SocketAddr,
     },
+    /// A client that speaks HBONE itself has opened a connection.
+    HboneConnected {
+        /// The client's end.
+        local: SocketAddr,
+    },
     /// The connection did not open.
     DialFailed {
         /// The flow.
