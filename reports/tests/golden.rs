@@ -161,7 +161,7 @@ fn page_is_written_under_a_file_name_without_surprises() {
     let directory = std::env::temp_dir().join(format!("meshsim-report-{}", std::process::id()));
     let mut odd = record();
     odd.scenario = "../../odd name".into();
-    let path = reports::render(&odd, &directory).expect("the page can be written");
+    let path = reports::render(&odd, &directory, 0).expect("the page can be written");
     assert_eq!(path.parent(), Some(directory.as_path()));
     assert_eq!(path.file_name().and_then(|name| name.to_str()), Some("------odd-name-seed-7.html"));
     std::fs::remove_dir_all(&directory).expect("the directory can be removed");

@@ -137,6 +137,19 @@ const CASES: &[(&str, &str)] = &[
         "a policy that never exists",
         "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' }, expect: { denied: shop/nobody-wrote-this } }]",
     ),
+    ("a step in a year", "steps: [{ at: 9000h, restart: deploy/server.shop }]"),
+    (
+        "a load that ends in a year",
+        "load: [{ name: l, from: deploy/client.shop, to: 'http://server:8080', rate: 1/min, during: 0s..9000h }]",
+    ),
+    (
+        "kept connections over HTTP/2",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080', http: h2c, keep_alive: true } }]",
+    ),
+    (
+        "a header of HTTP/1.1 over HTTP/2",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080', http: h2c, headers: { Connection: close } } }]",
+    ),
     ("port 0", "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:0' } }]"),
     (
         "a status that is none, in a list",

@@ -67,3 +67,43 @@ steps:
     assert_eq!(status, 0);
     assert!(stdout.lines().any(|line| line.starts_with("  ! ") && line.contains("GET http://")), "{stdout}");
 }
+
+#[test]
+fn labels_and_targets_that_mean_nothing_are_mentioned() {
+    let record = ran("
+name: slips
+description: Slips of the pen that are no errors.
+cluster:
+  nodes: 1
+  manifests:
+    - |
+      { apiVersion: v1, kind: Namespace, metadata: { name: shop, labels: { istio.io/dataplane-mode: ambeint } } }
+      ---
+      { apiVersion: v1, kind: Service, metadata: { name: server, namespace: shop }, spec: { ports: [ { port: 80 } ] } }
+      ---
+      apiVersion: security.istio.io/v1
+      kind: AuthorizationPolicy
+      metadata: { name: p, namespace: shop }
+      spec: { targetRefs: [ { kind: Service, name: serverr, group: '' } ] }
+steps: []
+");
+    let said = |words: &str| record.notices.iter().any(|notice| notice.contains(words));
+    assert!(said("`istio.io/dataplane-mode: ambeint` enrolls nobody"), "{:#?}", record.notices);
+    assert!(said("did you mean `ambient`?"), "{:#?}", record.notices);
+    assert!(said("service `serverr` in namespace `shop`, does not exist"), "{:#?}", record.notices);
+    assert!(said("did you mean `server`?"), "{:#?}", record.notices);
+}
+
+#[test]
+fn scenarios_of_one_name_have_a_page_each() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (file, description) in [("a.yaml", "The first."), ("b.yaml", "The second.")] {
+        let text = format!("name: same\ndescription: {description}\ncluster: {{ nodes: 1 }}\nsteps: []\n");
+        std::fs::write(folder.path().join(file), text).expect("written");
+    }
+    let pages = folder.path().join("pages");
+    let command = meshsim().arg("run").arg(folder.path()).arg("--report").arg(&pages).output().expect("runs");
+    assert_eq!(said(&command).0, 0, "{:?}", said(&command));
+    let page = |name: &str| std::fs::read_to_string(pages.join(name)).expect("a page");
+    assert!(page("same-seed-1.html").contains("The first.") && page("same-2-seed-1.html").contains("The second."));
+}

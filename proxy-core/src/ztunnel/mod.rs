@@ -124,8 +124,9 @@ impl<H: Host, C: CertificateAuthority> Ztunnel<H, C> {
     /// Drains: listeners close at once, peers are told, and what exists has until `deadline` before it is cut. Completes
     /// when nothing is left; the proxy then follows the control plane no longer. Returns whether anything was cut.
     pub async fn drain(&self, deadline: Instant) -> bool {
-        let instances = self.instances.all();
+        // In this order: whoever is added later is refused.
         self.instances.drain.start(deadline);
+        let instances = self.instances.all();
         for instance in &instances {
             instance.start_drain(deadline);
         }

@@ -14,6 +14,7 @@ mod steps;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_core::host::Instant;
 
@@ -31,6 +32,8 @@ use crate::cluster::{AddressReuse, ApplyOptions, Cluster, ClusterConfig, IpFamil
 const INVARIANTS: [&str; 15] =
     ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I15"];
 
+/// No run is longer, in virtual time.
+const LONGEST_RUN: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The most requests of one load or one step.
 const MOST_REQUESTS: u128 = 10_000_000;
 
@@ -272,6 +275,9 @@ impl<'a> Resolver<'a> {
 
     /// A load nobody would wait for is a slip of the pen.
     fn bounded(&mut self, load: &Spanned<LoadSection>) {
+        if load.during.to > LONGEST_RUN {
+            self.complain(load.position, Problem::new("a load ends at most 30 days after the start"));
+        }
         let span = load.during.to.saturating_sub(load.during.from);
         let requests = span.as_nanos().saturating_mul(load.rate.count.into()) / load.rate.per.as_nanos().max(1);
         if requests > MOST_REQUESTS {
