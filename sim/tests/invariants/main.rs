@@ -256,6 +256,22 @@ fn i15_speaks_when_a_flow_passes_a_role_twice_or_a_proxy_captures_itself() {
     let (source, destination) = (story.at("client", 40_000), story.at("server", 15_008));
     story.tell(ObservationKind::Wire(WireFact::Recaptured { source, destination, port: 15_001 }));
     only(&story.end(), InvariantId::Loops);
+
+    // A tunnel taken for an application's connection, and one an application made itself.
+    let taken = |made: bool| {
+        let mut story = Story::begin();
+        let mut taken = (*story.info(1, Reporter::Source)).clone();
+        taken.original_destination = story.at("server", 15_008);
+        if made {
+            story.app(AppEvent::HboneConnected { local: taken.source });
+        }
+        let taken = Arc::new(taken);
+        story.proxy(Event::Opened { at: story.now, connection: taken.clone() });
+        story.closed(taken, Reason::Completed);
+        story.end()
+    };
+    only(&taken(false), InvariantId::Loops);
+    assert_eq!(taken(true), []);
 }
 
 #[test]

@@ -202,7 +202,10 @@ impl Story {
             source: self.at("client", 40_000),
             source_workload: None,
             source_identity: Some(identity),
-            original_destination: self.at("server", 15_008),
+            original_destination: match reporter {
+                Reporter::Source => "10.96.7.7:80".parse().expect("an address"),
+                Reporter::Destination => self.at("server", 15_008),
+            },
             destination: None,
             authority: Some(self.at("server", 8080).to_string().into()),
             destination_workload: None,
