@@ -2,6 +2,7 @@
 //! judged and written down.
 
 mod doing;
+mod handlers;
 mod outcome;
 mod oversight;
 mod whole;
@@ -18,6 +19,7 @@ use parking_lot::Mutex;
 use proxy_core::host::Instant;
 
 use self::doing::Doing;
+pub use self::handlers::Handlers;
 use self::oversight::Oversight;
 use self::world::{Clients, EchoEverywhere, LateView, LoadTraffic, Pods};
 use super::path::{Paths, Wanted};
@@ -83,7 +85,15 @@ impl std::error::Error for RunError {}
 /// The input is wrong in a way only running shows, or the mesh could not be made. What goes wrong in the mesh itself is in
 /// the record.
 pub fn run(plan: &Plan, options: &RunOptions) -> Result<RunRecord, RunError> {
-    let mut runner = Runner::new(plan, options)?;
+    run_with(plan, options, Handlers::default())
+}
+
+/// As [`run`], with applications of the caller's own in some pods.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(plan: &Plan, options: &RunOptions, handlers: Handlers) -> Result<RunRecord, RunError> {
+    let mut runner = Runner::new(plan, options, handlers)?;
     let stall = runner.play().err();
     Ok(runner.record(stall))
 }
@@ -117,7 +127,7 @@ struct Taken<'p> {
 }
 
 impl<'p> Runner<'p> {
-    fn new(plan: &'p Plan, options: &'p RunOptions) -> Result<Self, RunError> {
+    fn new(plan: &'p Plan, options: &'p RunOptions, handlers: Handlers) -> Result<Self, RunError> {
         let seed = options.seed.unwrap_or(plan.seed);
         let mut config =
             MeshConfig { links: link_table(&plan.network), cluster: plan.cluster.clone(), ..MeshConfig::default() };
@@ -128,6 +138,7 @@ impl<'p> Runner<'p> {
         let pods = Pods::default();
         let problems = Arc::new(Mutex::new(Vec::new()));
         let apps = EchoEverywhere {
+            handlers,
             rules: plan.apps.clone(),
             view: view.clone(),
             pods: pods.clone(),

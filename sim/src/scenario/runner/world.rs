@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use proxy_core::identity::Identity;
 
+use super::handlers::Handlers;
 use crate::app::{Client, EchoPort, Headers, HttpRequest, PortProtocol, Resolver, Target, Traffic, serve};
 use crate::cluster::{Cluster, ObjectName, ObjectReference, Pod, Protocol, TargetPort};
 use crate::mesh::{App, AppStart, ClusterView};
@@ -44,6 +45,7 @@ pub(super) type LateView = Arc<OnceLock<ClusterView>>;
 
 /// Starts an echo server on every declared port of every pod, behaving as the scenario says.
 pub(super) struct EchoEverywhere {
+    pub(super) handlers: Handlers,
     pub(super) rules: Vec<AppRule>,
     pub(super) view: LateView,
     pub(super) pods: Pods,
@@ -55,6 +57,9 @@ impl crate::mesh::AppFactory for EchoEverywhere {
         let started =
             Started { pod: Arc::new(start.pod.clone()), app: start.app_pod.clone(), host: start.host.clone() };
         self.pods.0.lock().insert(start.pod.meta.key.clone(), started);
+        if let Some(own) = self.handlers.start(start) {
+            return own;
+        }
         let cluster = self.view.get().map(ClusterView::get);
         let mut ports: Vec<EchoPort> = Vec::new();
         for declared in start.pod.ports().filter(|port| port.protocol == Protocol::Tcp) {
