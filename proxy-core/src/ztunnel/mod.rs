@@ -58,7 +58,7 @@ pub const ILLEGAL_PORTS: [u16; 3] = [OUTBOUND_PORT, INBOUND_PORT, HBONE_PORT];
 
 /// The proxy of one node. Cheap to clone; clones are the same proxy.
 ///
-/// Idle, it runs three tasks for each pod, with DNS two more for each address family, and one that follows the control plane;
+/// Idle, it runs three tasks for each pod, with DNS two more for each address family, and one that follows the control plane,
 /// and no timer.
 pub struct Ztunnel<H: Host, C> {
     instances: Arc<Instances<H, C>>,
