@@ -68,6 +68,7 @@ fn record() -> RunRecord {
                 summary: "deploy/storefront.shop asks http://ratings.shop:8080/books".into(),
                 line: 12,
                 held: true,
+                judged: true,
                 failures: vec![],
                 requests: vec![request(1_000_000_000, false), request(1_010_000_000, false)],
             },
@@ -77,6 +78,7 @@ fn record() -> RunRecord {
                 summary: "apply deny.yaml".into(),
                 line: 14,
                 held: true,
+                judged: true,
                 failures: vec![],
                 requests: vec![],
             },
@@ -86,6 +88,7 @@ fn record() -> RunRecord {
                 summary: "deploy/storefront.shop asks http://ratings.shop:8080/books".into(),
                 line: 15,
                 held: false,
+                judged: true,
                 failures: vec!["expected status 200, found a reset: denied by shop/deny-storefront".into()],
                 requests: vec![request(3_000_000_000, true)],
             },
@@ -158,7 +161,7 @@ fn page_is_written_under_a_file_name_without_surprises() {
     let directory = std::env::temp_dir().join(format!("meshsim-report-{}", std::process::id()));
     let mut odd = record();
     odd.scenario = "../../odd name".into();
-    let path = reports::render(&odd, &directory).expect("the page can be written");
+    let path = reports::render(&odd, &directory, 0).expect("the page can be written");
     assert_eq!(path.parent(), Some(directory.as_path()));
     assert_eq!(path.file_name().and_then(|name| name.to_str()), Some("------odd-name-seed-7.html"));
     std::fs::remove_dir_all(&directory).expect("the directory can be removed");

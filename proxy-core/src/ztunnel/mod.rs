@@ -58,7 +58,8 @@ pub const ILLEGAL_PORTS: [u16; 3] = [OUTBOUND_PORT, INBOUND_PORT, HBONE_PORT];
 
 /// The proxy of one node. Cheap to clone; clones are the same proxy.
 ///
-/// Idle, it runs three tasks for each pod and one that follows the control plane, and no timer.
+/// Idle, it runs three tasks for each pod, with DNS two more for each address family, and one that follows the control plane,
+/// and no timer.
 pub struct Ztunnel<H: Host, C> {
     instances: Arc<Instances<H, C>>,
 }
@@ -124,8 +125,9 @@ impl<H: Host, C: CertificateAuthority> Ztunnel<H, C> {
     /// Drains: listeners close at once, peers are told, and what exists has until `deadline` before it is cut. Completes
     /// when nothing is left; the proxy then follows the control plane no longer. Returns whether anything was cut.
     pub async fn drain(&self, deadline: Instant) -> bool {
-        let instances = self.instances.all();
+        // In this order: whoever is added later is refused.
         self.instances.drain.start(deadline);
+        let instances = self.instances.all();
         for instance in &instances {
             instance.start_drain(deadline);
         }

@@ -85,6 +85,7 @@ pub struct HttpConnection<H: Host> {
 
 enum Failure {
     NoSuchHost,
+    NoResolver,
     Dial(io::Error),
     Ending(Ending, String),
 }
@@ -140,6 +141,11 @@ impl<H: Host> Client<H> {
                     Failure::NoSuchHost => {
                         exchange.outcome = Outcome::NoSuchHost;
                         exchange.error = Some(format!("no such host: {}", request.target.host));
+                        Ending::ClosedByUs
+                    }
+                    Failure::NoResolver => {
+                        exchange.outcome = Outcome::Failed;
+                        exchange.error = Some(format!("no resolver could tell the address of {}", request.target.host));
                         Ending::ClosedByUs
                     }
                     Failure::Dial(error) => {
@@ -294,6 +300,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::NoSuchHost => Failure::NoSuchHost,
+            OpenError::NoResolver => Failure::NoResolver,
             OpenError::Dial(error) => Failure::Dial(error),
         }
     }

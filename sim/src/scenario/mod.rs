@@ -17,7 +17,7 @@ mod workload;
 use std::path::Path;
 
 pub use plan::Plan;
-pub use runner::{RunError, RunOptions, run};
+pub use runner::{Handlers, RunError, RunOptions, run, run_with};
 
 /// Whether a file is more likely a scenario than a Kubernetes manifest: for searching folders. A file that cannot be read
 /// as YAML is: someone should see why.

@@ -11,8 +11,10 @@ mod inline;
 mod names;
 mod steps;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_core::host::Instant;
 
@@ -30,6 +32,8 @@ use crate::cluster::{AddressReuse, ApplyOptions, Cluster, ClusterConfig, IpFamil
 const INVARIANTS: [&str; 15] =
     ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I15"];
 
+/// No run is longer, in virtual time.
+const LONGEST_RUN: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The most requests of one load or one step.
 const MOST_REQUESTS: u128 = 10_000_000;
 
@@ -104,6 +108,8 @@ struct Resolver<'a> {
     cluster_config: ClusterConfig,
     /// Played forward with the steps.
     cluster: Cluster,
+    /// Every policy there ever is, `namespace/name`.
+    policies: BTreeSet<String>,
     wrong: Vec<Diagnostic>,
     notices: Vec<Diagnostic>,
     /// Names of held streams so far.
@@ -127,6 +133,7 @@ impl<'a> Resolver<'a> {
             folder,
             cluster_config,
             cluster,
+            policies: BTreeSet::new(),
             wrong: vec![],
             notices: vec![],
             held: vec![],
@@ -152,6 +159,7 @@ impl<'a> Resolver<'a> {
         let loads: Vec<PlannedLoad> = read.load.iter().filter_map(|load| self.load(load)).collect();
         self.twice("load", read.load.iter().map(|load| (&*load.name, load.position)));
         let steps = self.steps(&read.steps);
+        self.deciding_policies(read);
         let apps = read.apps.iter().filter_map(|app| self.app(app, &start)).collect();
         let switched_off = self.switched_off(&read.invariants);
         if !self.wrong.is_empty() {
@@ -234,6 +242,7 @@ impl<'a> Resolver<'a> {
             Ok(applied) => self.notices.extend(applied.notices),
             Err(wrong) => self.wrong.extend(wrong),
         }
+        self.policies.extend(self.cluster.authorization_policies().map(|policy| policy.meta.key.to_string()));
     }
 
     /// A workload that is there at the start, or (the cluster has been played to its end by now) that a step makes.
@@ -266,6 +275,9 @@ impl<'a> Resolver<'a> {
 
     /// A load nobody would wait for is a slip of the pen.
     fn bounded(&mut self, load: &Spanned<LoadSection>) {
+        if load.during.to > LONGEST_RUN {
+            self.complain(load.position, Problem::new("a load ends at most 30 days after the start"));
+        }
         let span = load.during.to.saturating_sub(load.during.from);
         let requests = span.as_nanos().saturating_mul(load.rate.count.into()) / load.rate.per.as_nanos().max(1);
         if requests > MOST_REQUESTS {
@@ -313,7 +325,7 @@ impl<'a> Resolver<'a> {
             headers: self.headers(&load.headers, load.position)?,
             body: steps::made_up_body(load.body_size),
             timeout: load.timeout.0,
-            expect: self.expectation(load.expect.as_ref(), expectation::Of::Load)?,
+            expect: self.expectation(load.expect.as_ref(), expectation::Of::Load, None)?,
             summary,
         })
     }

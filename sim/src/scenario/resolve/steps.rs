@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proxy_core::host::Instant;
 
 use super::expectation::Of;
-use super::{MOST_REQUESTS, Resolver, names};
+use super::{LONGEST_RUN, MOST_REQUESTS, Resolver, names};
 use crate::app::{Headers, Reading, Scheme};
 use crate::cluster::diagnostic::Problem;
 use crate::cluster::yaml::{Position, Spanned};
@@ -30,6 +30,11 @@ impl Resolver<'_> {
     }
 
     fn step(&mut self, step: &Spanned<Step>) -> Option<PlannedStep> {
+        if step.at.0 > LONGEST_RUN {
+            let problem = Problem::new("a step is at most 30 days after the start");
+            self.complain(step.position, problem.hint("virtual time passes fast, but not for nothing: shorten `at`"));
+            return None;
+        }
         let at = Instant::START + step.at.0;
         self.cluster.step(at);
         self.one_action(step)?;
@@ -49,7 +54,8 @@ impl Resolver<'_> {
         };
         let action = self.action(step, at);
         // Both are looked at, so that one run of the command shows all that is wrong.
-        let expect = self.expectation(expect, of);
+        let requests = step.request.as_ref().map(|request| u64::from(request.count));
+        let expect = self.expectation(expect, of, requests);
         let (action, summary) = action?;
         Some(PlannedStep {
             at,
@@ -159,6 +165,21 @@ impl Resolver<'_> {
             self.complain(step.position, Problem::new("`count` is at least 1"));
         } else if u128::from(step.count) > MOST_REQUESTS {
             self.complain(step.position, Problem::new(format!("`count` is at most {MOST_REQUESTS}")));
+        }
+        // HTTP/2 keeps its connections by other means, and forbids the headers of HTTP/1.1 that are about them.
+        if step.http == HttpVersion::Http2 {
+            if step.keep_alive {
+                let problem =
+                    Problem::new("`keep_alive` means nothing over HTTP/2: each request has its own connection");
+                self.complain(step.position, problem.hint("remove it, or use HTTP/1.1"));
+            }
+            const OF_CONNECTIONS: [&str; 5] =
+                ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+            let forbidden = |name: &&String| OF_CONNECTIONS.iter().any(|known| name.eq_ignore_ascii_case(known));
+            if let Some(name) = step.headers.keys().find(forbidden) {
+                let problem = Problem::new(format!("header `{name}` is not allowed over HTTP/2"));
+                self.complain(step.position, problem.hint("remove it, or use HTTP/1.1"));
+            }
         }
         let times = if step.count == 1 { String::new() } else { format!("{} × ", step.count) };
         let summary = format!("{times}{} {} from {}", step.method, step.to.value, step.from.value);

@@ -157,10 +157,10 @@ pub(super) fn hbone(clients: &Clients, plan: &HbonePlan, mesh: &Mesh) -> Doing {
         mesh.authority().for_node(&node)
     });
     let done = Arc::new(Mutex::new(None));
-    let (host, place) = (client.host.clone(), done.clone());
+    let (host, place, journal) = (client.host.clone(), done.clone(), client.journal.clone());
     let task = host.clone();
     host.spawn("hostile hbone client", async move {
-        let exchange = hbone_request(&task, &request, authority.as_ref()).await;
+        let exchange = hbone_request(&task, &request, authority.as_ref(), &journal).await;
         *place.lock() = Some(exchange);
     });
     Doing::Hbone { client: client.pod.to_string(), target, done }

@@ -2,6 +2,7 @@
 //! judged and written down.
 
 mod doing;
+mod handlers;
 mod outcome;
 mod oversight;
 mod whole;
@@ -9,6 +10,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -17,12 +19,13 @@ use parking_lot::Mutex;
 use proxy_core::host::Instant;
 
 use self::doing::Doing;
+pub use self::handlers::Handlers;
 use self::oversight::Oversight;
-use self::world::{Clients, ClusterNames, EchoEverywhere, LateView, LoadTraffic, Pods};
+use self::world::{Clients, EchoEverywhere, LateView, LoadTraffic, Pods};
 use super::path::{Paths, Wanted};
 use super::plan::{Action, ParsedManifest, Plan, PlannedLoad, PlannedStep};
 use super::schema::{ClosingWay, LinkForm, NetworkSection};
-use crate::app::{Load, LoadSpec, Order, Schedule, StreamHandle};
+use crate::app::{Load, LoadSpec, Order, Resolver, Schedule, StreamHandle};
 use crate::cluster::{Diagnostic, Problem};
 use crate::exec::{StallReport, TaskOrder};
 use crate::fabric::{Latency, Link, LinkTable, NodeSpec};
@@ -82,7 +85,15 @@ impl std::error::Error for RunError {}
 /// The input is wrong in a way only running shows, or the mesh could not be made. What goes wrong in the mesh itself is in
 /// the record.
 pub fn run(plan: &Plan, options: &RunOptions) -> Result<RunRecord, RunError> {
-    let mut runner = Runner::new(plan, options)?;
+    run_with(plan, options, Handlers::default())
+}
+
+/// As [`run`], with applications of the caller's own in some pods.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(plan: &Plan, options: &RunOptions, handlers: Handlers) -> Result<RunRecord, RunError> {
+    let mut runner = Runner::new(plan, options, handlers)?;
     let stall = runner.play().err();
     Ok(runner.record(stall))
 }
@@ -116,7 +127,7 @@ struct Taken<'p> {
 }
 
 impl<'p> Runner<'p> {
-    fn new(plan: &'p Plan, options: &'p RunOptions) -> Result<Self, RunError> {
+    fn new(plan: &'p Plan, options: &'p RunOptions, handlers: Handlers) -> Result<Self, RunError> {
         let seed = options.seed.unwrap_or(plan.seed);
         let mut config =
             MeshConfig { links: link_table(&plan.network), cluster: plan.cluster.clone(), ..MeshConfig::default() };
@@ -127,6 +138,7 @@ impl<'p> Runner<'p> {
         let pods = Pods::default();
         let problems = Arc::new(Mutex::new(Vec::new()));
         let apps = EchoEverywhere {
+            handlers,
             rules: plan.apps.clone(),
             view: view.clone(),
             pods: pods.clone(),
@@ -138,8 +150,10 @@ impl<'p> Runner<'p> {
         })?;
         let _ = view.set(mesh.view());
         mesh.sim().add_tap(Arc::new(WireWatch::new(mesh.journal().clone())));
-        let names = Arc::new(ClusterNames(view.clone()));
-        let clients = Clients { pods, view, names, journal: mesh.journal().clone() };
+        let dns = plan.cluster.dns_addresses().first().map(|address| SocketAddr::new(*address, 53));
+        let domain = &plan.cluster.cluster_domain;
+        let resolver = Arc::new(dns.map(|server| Resolver::of_cluster(server, domain)).unwrap_or_default());
+        let clients = Clients { pods, view, resolver, journal: mesh.journal().clone() };
         let notices = plan.notices.iter().map(ToString::to_string).collect();
         let mut runner = Runner {
             plan,

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use proxy_core::identity::Identity;
 
-use crate::app::{Client, EchoPort, Headers, HttpRequest, Names, PortProtocol, Target, Traffic, serve};
+use super::handlers::Handlers;
+use crate::app::{Client, EchoPort, Headers, HttpRequest, PortProtocol, Resolver, Target, Traffic, serve};
 use crate::cluster::{Cluster, ObjectName, ObjectReference, Pod, Protocol, TargetPort};
 use crate::mesh::{App, AppStart, ClusterView};
 use crate::node::SimHost;
@@ -44,6 +45,7 @@ pub(super) type LateView = Arc<OnceLock<ClusterView>>;
 
 /// Starts an echo server on every declared port of every pod, behaving as the scenario says.
 pub(super) struct EchoEverywhere {
+    pub(super) handlers: Handlers,
     pub(super) rules: Vec<AppRule>,
     pub(super) view: LateView,
     pub(super) pods: Pods,
@@ -55,6 +57,9 @@ impl crate::mesh::AppFactory for EchoEverywhere {
         let started =
             Started { pod: Arc::new(start.pod.clone()), app: start.app_pod.clone(), host: start.host.clone() };
         self.pods.0.lock().insert(start.pod.meta.key.clone(), started);
+        if let Some(own) = self.handlers.start(start) {
+            return own;
+        }
         let cluster = self.view.get().map(ClusterView::get);
         let mut ports: Vec<EchoPort> = Vec::new();
         for declared in start.pod.ports().filter(|port| port.protocol == Protocol::Tcp) {
@@ -92,21 +97,12 @@ fn protocol_by_service(cluster: &Cluster, pod: &Pod, number: u16) -> Option<Port
         .find_map(|port| PortProtocol::declared(port.app_protocol.as_deref(), port.name.as_deref()))
 }
 
-/// The pods' resolver: what the cluster's DNS would answer now.
-pub(super) struct ClusterNames(pub(super) LateView);
-
-impl Names for ClusterNames {
-    fn resolve(&self, host: &str, namespace: &str) -> Vec<IpAddr> {
-        self.0.get().map(|view| view.get().resolve(host, namespace).addresses().to_vec()).unwrap_or_default()
-    }
-}
-
 /// All that is needed to act as a pod's application.
 #[derive(Clone)]
 pub(super) struct Clients {
     pub(super) pods: Pods,
     pub(super) view: LateView,
-    pub(super) names: Arc<dyn Names>,
+    pub(super) resolver: Arc<Resolver>,
     pub(super) journal: Journal,
 }
 
@@ -119,8 +115,12 @@ impl Clients {
     /// The application of a pod, if the pod runs.
     pub(super) fn client(&self, name: &ObjectName) -> Option<Client<SimHost>> {
         let started = self.pods.get(name)?;
-        let client =
-            Client { host: started.host, pod: started.app, names: self.names.clone(), journal: self.journal.clone() };
+        let client = Client {
+            host: started.host,
+            pod: started.app,
+            resolver: self.resolver.clone(),
+            journal: self.journal.clone(),
+        };
         client.host.is_alive().then_some(client)
     }
 
