@@ -4,10 +4,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use super::policy_index::PolicyIndex;
+use super::route_index::RouteIndex;
 use super::service_index::ServiceIndex;
 use super::workload_index::WorkloadIndex;
 use super::{LocalWorkload, NamespacedHostname, Service, Workload};
 use crate::policy::{Authorization, Connection, Decision, PolicyKey};
+use crate::route::{BackendSettings, GatewayKey, ServiceRoutes, WaypointSettings};
 
 /// Everything a proxy was told at one moment.
 ///
@@ -19,6 +21,7 @@ pub struct Snapshot {
     pub(super) workloads: WorkloadIndex,
     pub(super) services: ServiceIndex,
     pub(super) policies: PolicyIndex,
+    pub(super) routes: RouteIndex,
 }
 
 /// What an address belongs to.
@@ -141,6 +144,26 @@ impl Snapshot {
     /// All policies, by key.
     pub fn policies(&self) -> impl DoubleEndedIterator<Item = &Arc<Authorization>> {
         self.policies.all()
+    }
+
+    /// What this waypoint does with requests to a service; `None` if the service is not attached to it.
+    pub fn routes_of(&self, service: &NamespacedHostname) -> Option<&Arc<ServiceRoutes>> {
+        self.routes.routes(service)
+    }
+
+    /// The routes of all services attached to this waypoint, by service.
+    pub fn routes(&self) -> impl DoubleEndedIterator<Item = &Arc<ServiceRoutes>> {
+        self.routes.all_routes()
+    }
+
+    /// How to talk to a service's endpoints; `None` for upstream's defaults.
+    pub fn backend_settings(&self, service: &NamespacedHostname) -> Option<&Arc<BackendSettings>> {
+        self.routes.backend(service)
+    }
+
+    /// What holds for all that the waypoint of this name does.
+    pub fn waypoint_settings(&self, gateway: &GatewayKey) -> Option<&Arc<WaypointSettings>> {
+        self.routes.waypoint(gateway)
     }
 
     /// Judges a connection to `destination` by every policy that applies to it: those of global scope, those of its

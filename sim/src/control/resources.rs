@@ -127,14 +127,17 @@ pub fn diff(previous: &Resources, next: &Resources) -> Update {
     Update { removed: removed.concat(), upserted: upserted.concat() }
 }
 
-const KINDS: usize = 3;
+const KINDS: usize = 6;
 
-/// Policies first.
+/// Policies first, then what waypoints are told, so that no service is reached before its rules are known.
 fn rank(name: &ResourceName) -> usize {
     match name {
         ResourceName::Authorization(_) => 0,
-        ResourceName::Service(_) => 1,
-        ResourceName::Workload(_) => 2,
+        ResourceName::WaypointSettings(_) => 1,
+        ResourceName::BackendSettings(_) => 2,
+        ResourceName::ServiceRoutes(_) => 3,
+        ResourceName::Service(_) => 4,
+        ResourceName::Workload(_) => 5,
     }
 }
 
@@ -144,6 +147,9 @@ fn same(left: &Resource, right: &Resource) -> bool {
         (Resource::Workload(left), Resource::Workload(right)) => Arc::ptr_eq(left, right),
         (Resource::Service(left), Resource::Service(right)) => Arc::ptr_eq(left, right),
         (Resource::Authorization(left), Resource::Authorization(right)) => Arc::ptr_eq(left, right),
+        (Resource::ServiceRoutes(left), Resource::ServiceRoutes(right)) => Arc::ptr_eq(left, right),
+        (Resource::BackendSettings(left), Resource::BackendSettings(right)) => Arc::ptr_eq(left, right),
+        (Resource::WaypointSettings(left), Resource::WaypointSettings(right)) => Arc::ptr_eq(left, right),
         _ => false,
     }
 }

@@ -1,0 +1,74 @@
+//! [`RetryPolicy`] and [`Timeouts`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::HeaderMatch;
+
+/// How long a request may take. `None` is without end; a timeout of zero is written so too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// The whole exchange, retries included.
+    pub request: Option<Duration>,
+    /// One try.
+    pub backend_request: Option<Duration>,
+}
+
+/// Whether and how a request is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Further tries at most; 0 is none.
+    pub attempts: u32,
+    /// What is tried again.
+    pub on: RetryConditions,
+    /// Least time before the first further try; doubles each time, jittered. Default 25 ms.
+    pub backoff_base: Duration,
+    /// Most time before a further try. Default ten times the base.
+    pub backoff_max: Duration,
+    /// Whether another endpoint than those tried is preferred.
+    pub avoid_previous_endpoints: bool,
+    /// Times an endpoint is drawn at most to find one that was not tried. Default 5.
+    pub selections_max: u32,
+    /// Whether further tries may go to other localities at once (`retryRemoteLocalities`).
+    pub remote_localities: bool,
+    /// Bounds the share of retries among all requests to a backend.
+    pub budget: Option<RetryBudget>,
+}
+
+/// What is tried again, ORed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetryConditions {
+    /// Any 5xx, or no response at all (reset, timeout).
+    pub server_error: bool,
+    /// 502, 503, 504.
+    pub gateway_error: bool,
+    /// No connection.
+    pub connect_failure: bool,
+    /// REFUSED_STREAM.
+    pub refused_stream: bool,
+    /// No response at all.
+    pub reset: bool,
+    /// Reset before the request's headers were sent.
+    pub reset_before_request: bool,
+    /// 409.
+    pub retriable_4xx: bool,
+    /// 429 marked `x-envoy-ratelimited`, or any response so marked.
+    pub rate_limited: bool,
+    /// HTTP statuses (`retriable-status-codes`).
+    pub statuses: Vec<u16>,
+    /// Response headers (`retriable-headers`), ORed.
+    pub response_headers: Vec<HeaderMatch>,
+    /// gRPC statuses in the response's headers.
+    pub grpc_statuses: Vec<u32>,
+    /// Words that are none of the above, kept to be told.
+    pub unknown: Vec<Arc<str>>,
+}
+
+/// Retries under way at most, as a share of requests under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryBudget {
+    /// Whole percents of the requests under way.
+    pub percent: u32,
+    /// So many are always allowed.
+    pub min_concurrent: u32,
+}
