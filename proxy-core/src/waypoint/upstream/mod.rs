@@ -1,0 +1,6 @@
+//! Endpoints, and connections to them.
+
+pub(super) mod clients;
+pub(super) mod connect;
+pub(super) mod failure;
+pub(super) mod target;
