@@ -168,8 +168,7 @@ impl<H: Host, C: CertificateAuthority> Exchange<H, C> {
         let certificate = settings.forward_client_certificate.then_some(identities);
         let mut names = self.shared.names.lock();
         let id = head::decorate(request.headers_mut(), certificate, &mut names);
-        let span =
-            head::trace(request.headers_mut(), &telemetry.tracing, &mut names, &mut self.shared.rng.lock());
+        let span = head::trace(request.headers_mut(), &telemetry.tracing, &mut names, &mut self.shared.rng.lock());
         drop(names);
         log.note(|info| {
             info.id = id;

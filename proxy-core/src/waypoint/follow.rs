@@ -10,10 +10,7 @@ use crate::state::ConfigSource;
 
 /// Applies pushes until the source ends or the waypoint stops. Requests that come after a push is applied are judged by
 /// it; connections stay as they are.
-pub(super) async fn follow<H: Host, C: CertificateAuthority>(
-    shared: Arc<Shared<H, C>>,
-    mut source: impl ConfigSource,
-) {
+pub(super) async fn follow<H: Host, C: CertificateAuthority>(shared: Arc<Shared<H, C>>, mut source: impl ConfigSource) {
     // The watcher is not kept: following must not hold a drain open.
     loop {
         let push = match race(shared.drain.cut_begun(), source.next()).await {

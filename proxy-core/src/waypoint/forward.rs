@@ -183,4 +183,3 @@ fn switch<H: Host, C: CertificateAuthority>(
     }
     Response::from_parts(parts, body::empty())
 }
-

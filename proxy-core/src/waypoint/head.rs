@@ -82,7 +82,11 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// What is put on every request on its way to a backend.
-pub(super) fn decorate(headers: &mut HeaderMap, certificate: Option<(&Identity, &Identity)>, names: &mut Rng) -> Arc<str> {
+pub(super) fn decorate(
+    headers: &mut HeaderMap,
+    certificate: Option<(&Identity, &Identity)>,
+    names: &mut Rng,
+) -> Arc<str> {
     for name in PEER_METADATA {
         headers.remove(name);
     }
@@ -284,10 +288,7 @@ mod tests {
         assert!(!forged.contains_key("x-forwarded-client-cert"));
         let (own, client) = (Identity::new("td", "a", "waypoint"), Identity::new("td", "b", "client"));
         decorate(&mut forged, Some((&own, &client)), &mut rng);
-        assert_eq!(
-            forged["x-forwarded-client-cert"],
-            "By=spiffe://td/ns/a/sa/waypoint;URI=spiffe://td/ns/b/sa/client"
-        );
+        assert_eq!(forged["x-forwarded-client-cert"], "By=spiffe://td/ns/a/sa/waypoint;URI=spiffe://td/ns/b/sa/client");
     }
 
     #[test]

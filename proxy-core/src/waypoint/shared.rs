@@ -9,8 +9,8 @@ use super::config::WaypointConfig;
 use super::upstream::clients::Clients;
 use crate::hbone::{Acceptor, Pool, TraceParent};
 use crate::host::{Host, Rng};
-use crate::identity::store::CertificateStore;
 use crate::identity::CertificateAuthority;
+use crate::identity::store::CertificateStore;
 use crate::net::drain::DrainTrigger;
 use crate::route::WaypointSettings;
 use crate::state::{Snapshot, StateHandle, Workload};
@@ -35,13 +35,7 @@ pub(super) struct Shared<H: Host, C> {
 }
 
 impl<H: Host, C: CertificateAuthority> Shared<H, C> {
-    pub(super) fn new(
-        host: H,
-        config: WaypointConfig,
-        authority: C,
-        sink: Arc<dyn Sink>,
-        drain: DrainTrigger,
-    ) -> Self {
+    pub(super) fn new(host: H, config: WaypointConfig, authority: C, sink: Arc<dyn Sink>, drain: DrainTrigger) -> Self {
         let certificates = CertificateStore::new(host.clone(), authority, config.certificates.clone(), sink.clone());
         Shared {
             state: StateHandle::new(),

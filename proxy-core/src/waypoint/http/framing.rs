@@ -286,7 +286,10 @@ mod tests {
         assert_eq!(judged("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"), Ok(Framing::Chunked));
         let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n";
         assert_eq!(judged(upgrade), Ok(Framing::Upgrade));
-        assert_eq!(judged("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"), Ok(Framing::Length(5)));
+        assert_eq!(
+            judged("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"),
+            Ok(Framing::Length(5))
+        );
     }
 
     #[test]
@@ -353,8 +356,19 @@ mod tests {
     #[test]
     fn bad_chunks_are_refused() {
         for body in [
-            "x\r\n", "\r\n", "5\n", "5 \r\n", "+5\r\n", "0x5\r\n", "-1\r\n", "5\r\nhelloX", "5\r\nhello\n",
-            "1000000000000000\r\n", "0\r\n x: y\r\n", "0\r\nx: y\n\r\n", "5;a\nb\r\n",
+            "x\r\n",
+            "\r\n",
+            "5\n",
+            "5 \r\n",
+            "+5\r\n",
+            "0x5\r\n",
+            "-1\r\n",
+            "5\r\nhelloX",
+            "5\r\nhello\n",
+            "1000000000000000\r\n",
+            "0\r\n x: y\r\n",
+            "0\r\nx: y\n\r\n",
+            "5;a\nb\r\n",
         ] {
             assert!(Chunks::new().advance(body.as_bytes()).is_err(), "{body:?}");
         }

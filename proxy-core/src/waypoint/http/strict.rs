@@ -87,6 +87,9 @@ pub(crate) struct Strict<H, S> {
     verdicts: Verdicts,
 }
 
+/// Nothing in it is ever pinned in place.
+impl<H, S: Unpin> Unpin for Strict<H, S> {}
+
 impl<H: Host, S> Strict<H, S> {
     pub(crate) fn new(host: H, inner: S, head_timeout: Duration) -> (Self, Verdicts) {
         let verdicts = Verdicts::default();
@@ -221,10 +224,9 @@ impl<H: Host, S: AsyncBufRead + Unpin> Strict<H, S> {
                         }
                         continue;
                     }
-                    match &mut self.slow {
-                        Some(slow) if slow.as_mut().poll(context).is_ready() => self.refuse(TOO_SLOW),
-                        _ => return Poll::Pending,
-                    }
+                    let Some(slow) = &mut self.slow else { return Poll::Pending };
+                    ready!(slow.as_mut().poll(context));
+                    self.refuse(TOO_SLOW);
                 }
                 State::Length(_) | State::Chunked(_) => {
                     if self.unjudged.is_empty() && ready!(self.poll_more(context))? == 0 {

@@ -472,4 +472,3 @@ impl<H: Host> Drop for Returning<H> {
         }
     }
 }
-

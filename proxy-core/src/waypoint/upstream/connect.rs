@@ -50,8 +50,7 @@ pub(crate) async fn connect<H: Host, C: CertificateAuthority>(
                 return Err(failed("the control plane has not told of this waypoint's own pod".to_owned()));
             };
             let identity = shared.config.identity.clone();
-            let certificate =
-                shared.certificates.fetch(&identity).await.map_err(|error| failed(error.to_string()))?;
+            let certificate = shared.certificates.fetch(&identity).await.map_err(|error| failed(error.to_string()))?;
             let key = PoolKey {
                 destination: SocketAddr::new(target.address.ip(), HBONE_PORT),
                 source: identity,
@@ -81,11 +80,7 @@ fn timed_out(target: &Target) -> UpstreamFailure {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for UpstreamStream<T> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             UpstreamStream::Tunnel(stream) => Pin::new(stream).poll_read(context, buffer),
             UpstreamStream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
