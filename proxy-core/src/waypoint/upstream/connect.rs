@@ -21,6 +21,16 @@ pub(crate) enum UpstreamStream<T> {
     Plain(BufReader<T>),
 }
 
+impl<T: Stream> UpstreamStream<T> {
+    /// Breaks it, so that nobody takes it for one that ended.
+    pub(crate) fn abort(self) {
+        match self {
+            UpstreamStream::Tunnel(tunnel) => tunnel.abort(),
+            UpstreamStream::Plain(stream) => stream.into_inner().reset(),
+        }
+    }
+}
+
 /// Connects. Every stage has its own limit of time.
 ///
 /// # Errors

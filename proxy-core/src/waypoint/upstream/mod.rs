@@ -3,4 +3,5 @@
 pub(super) mod clients;
 pub(super) mod connect;
 pub(super) mod failure;
+pub(super) mod pick;
 pub(super) mod target;
