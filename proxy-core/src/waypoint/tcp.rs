@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::attach::Attached;
+use super::http::sniff::Sniffed;
 use super::shared::Shared;
 use super::stream::Downstream;
 use super::upstream::connect::{UpstreamStream, connect};
 use super::upstream::pick::{know, pick};
 use super::upstream::target::{Target, Transport, transport_of};
-use super::http::sniff::Sniffed;
 use crate::hbone::{TraceParent, Tunnel};
 use crate::host::{Host, Instant};
 use crate::identity::CertificateAuthority;
@@ -56,10 +56,9 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
             let trace = TraceParent { span: shared.new_trace().span, ..downstream.trace };
             let carrying = Box::pin(carry(shared, &target, trace, &mut stream, &record));
             match race(watcher.cut(), carrying).await {
-                First::Left(_) => Err(Ended {
-                    reason: Reason::Drained,
-                    text: "connection closed due to connection drain".to_owned(),
-                }),
+                First::Left(_) => {
+                    Err(Ended { reason: Reason::Drained, text: "connection closed due to connection drain".to_owned() })
+                }
                 First::Right(outcome) => outcome,
             }
         }
