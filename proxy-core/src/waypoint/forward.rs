@@ -99,7 +99,7 @@ async fn send<H: Host, C: CertificateAuthority>(
     let retries = plan.retry.as_ref().map_or(0, |retry| retry.attempts);
     let keep = retries > 0 || !plan.mirrors.is_empty();
     let replay = Replay::new(body, if keep { turn.shared.config.replay_max } else { 0 });
-    let trace = TraceParent { trace: span.trace, span: span.span, flags: u8::from(span.sampled) };
+    let trace = span.parent();
     mirror::send(turn, &plan, &head, &replay, trace);
 
     let mut deadline = after_request(turn, &replay, request_timeout);
