@@ -10,9 +10,12 @@ mod matching;
 pub mod model;
 mod precedence;
 mod redirect;
+mod retry;
 mod rewrite;
+mod timeout;
 
 pub use choose::{Decision, Matched, Outcome, TcpDecision, choose, choose_tcp};
 pub use cors::{CorsDecision, CorsHeaders};
 pub use model::*;
 pub use precedence::{Unordered, sort};
+pub use retry::{Retry, RetryReason, RetryState, TryResult, UnderWay};

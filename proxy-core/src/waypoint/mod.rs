@@ -10,6 +10,8 @@
 mod attach;
 mod config;
 mod exchange;
+mod ext_authz;
+mod filters;
 mod follow;
 mod forward;
 mod head;
@@ -18,11 +20,15 @@ mod inbound;
 mod listener;
 mod local_reply;
 mod log;
+mod mirror;
+mod routing;
 mod shared;
 mod status;
 mod stream;
 mod tcp;
+mod tries;
 mod upstream;
+mod websocket;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};

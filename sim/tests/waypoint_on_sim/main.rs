@@ -2,15 +2,20 @@
 //! in between.
 
 #[allow(dead_code, reason = "shared with the node proxy's tests")]
+#[path = "../ztunnel_on_sim/app.rs"]
+mod app;
+#[allow(dead_code, reason = "shared with the node proxy's tests")]
 #[path = "../ztunnel_on_sim/authority.rs"]
 mod authority;
 mod basics;
 #[allow(dead_code, reason = "shared with the node proxy's tests")]
 #[path = "../ztunnel_on_sim/config.rs"]
 mod config;
+mod hostile;
 mod http;
 #[allow(dead_code, reason = "shared with the node proxy's tests")]
 #[path = "../ztunnel_on_sim/mesh.rs"]
 mod mesh;
+mod routing;
 mod server;
 mod world;

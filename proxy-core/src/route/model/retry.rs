@@ -67,7 +67,7 @@ pub struct RetryConditions {
     pub refused_stream: bool,
     /// No response at all.
     pub reset: bool,
-    /// Reset before the request's headers were sent.
+    /// No connection, or no response and the request's head not sent.
     pub reset_before_request: bool,
     /// 409.
     pub retriable_4xx: bool,
