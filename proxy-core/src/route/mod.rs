@@ -7,6 +7,8 @@ mod circuit;
 mod cors;
 #[cfg(test)]
 mod fixture;
+mod grpc;
+mod head;
 mod headers;
 mod matching;
 pub mod model;
@@ -20,6 +22,7 @@ mod timeout;
 pub use choose::{Decision, Matched, Outcome, TcpDecision, choose, choose_tcp};
 pub use circuit::{Bounded, Circuit};
 pub use cors::{CorsDecision, CorsHeaders};
+pub use head::NewHead;
 pub use model::*;
 pub use outlier::{EjectionCause, EndpointResult, Outliers};
 pub use precedence::{Unordered, sort};
