@@ -156,6 +156,24 @@ impl Cluster {
         }
     }
 
+    /// The key set the control plane fetched from a `jwksUri`, or for an issuer without one.
+    pub fn fetched_keys(&self, from: &str) -> Option<&Arc<str>> {
+        self.fetched_keys.get(from)
+    }
+
+    /// Notes a key set the control plane has fetched (or, with `None`, can no longer have). True if that changes anything.
+    pub fn set_fetched_keys(&mut self, from: &Arc<str>, document: Option<Arc<str>>) -> bool {
+        if self.fetched_keys.get(from) == document.as_ref() {
+            return false;
+        }
+        match document {
+            Some(document) => self.fetched_keys.insert_mut(from.clone(), document),
+            None => drop(self.fetched_keys.remove_mut(from)),
+        }
+        self.revision += 1;
+        true
+    }
+
     /// The classes a control plane brings with it.
     pub(super) fn put_gateway_classes(&mut self) {
         const CLASSES: [(&str, &str); 4] = [

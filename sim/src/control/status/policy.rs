@@ -23,7 +23,9 @@ impl Writer<'_, '_> {
                     Target::Service => {
                         Condition::new(WAYPOINT_ACCEPTED, true, "Accepted", "enforced by the waypoint of this service")
                     }
-                    Target::Waypoint => Condition::new(WAYPOINT_ACCEPTED, true, "Accepted", "enforced by this waypoint"),
+                    Target::Waypoint => {
+                        Condition::new(WAYPOINT_ACCEPTED, true, "Accepted", "enforced by this waypoint")
+                    }
                     Target::UnboundService => {
                         let message = "this service uses no waypoint: nobody enforces the policy";
                         Condition::new(WAYPOINT_ACCEPTED, false, "AncestorNotBound", message)

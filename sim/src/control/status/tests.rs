@@ -21,10 +21,7 @@ fn a_waypoint_is_programmed_once_it_has_been_ready() {
         told(&cluster, Kind::Gateway, "shop", "waypoint"),
         ["Accepted=true Accepted", "Programmed=true Programmed", "listener mesh: Accepted=true Accepted"]
     );
-    assert_eq!(
-        told(&cluster, Kind::Service, "shop", "web"),
-        ["istio.io/WaypointBound=true WaypointAccepted"]
-    );
+    assert_eq!(told(&cluster, Kind::Service, "shop", "web"), ["istio.io/WaypointBound=true WaypointAccepted"]);
     assert!(told(&cluster, Kind::Service, "shop", "waypoint").is_empty());
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use proxy_core::telemetry::{Event, Reporter};
+use proxy_core::telemetry::{Event, Hop, Reporter};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -128,16 +128,24 @@ fn a_gateway_becomes_a_waypoint_that_its_services_are_behind() {
     mesh.journal().take();
     assert_eq!(get(&mut mesh, "/").0, 200);
     mesh.run_until(mesh.now() + Duration::from_secs(1)).expect("runs");
-    let reporters: Vec<Reporter> = mesh
+    let hops: Vec<&str> = mesh
         .journal()
         .take()
         .into_iter()
         .filter_map(|observation| match observation.kind {
-            ObservationKind::Proxy { event: Event::Opened { connection, .. }, .. } => Some(connection.reporter),
+            ObservationKind::Proxy { event: Event::Opened { connection, .. }, .. } => match connection.reporter {
+                Reporter::Source if connection.hop == Hop::Waypoint => Some("ztunnel, to a waypoint"),
+                Reporter::Source => Some("ztunnel, directly"),
+                Reporter::Destination => Some("ztunnel, to the application"),
+                Reporter::Waypoint => None,
+            },
+            ObservationKind::Proxy { event: Event::Request { .. }, node } if node.starts_with("shop/waypoint-") => {
+                Some("waypoint")
+            }
             _ => None,
         })
         .collect();
-    assert_eq!(reporters, [Reporter::Source, Reporter::Waypoint, Reporter::Destination]);
+    assert_eq!(hops, ["ztunnel, to a waypoint", "ztunnel, to the application", "waypoint"], "it tells when it is done");
 }
 
 #[test]
