@@ -3,27 +3,35 @@
 //! This file is the map. Each folder imports only folders above it:
 //!
 //! - [`host`]: the one door to time, randomness, sockets and tasks.
-//! - [`net`]: addresses, the byte pump, drain signals.
+//! - [`net`]: names and addresses, the byte pump, drain signals.
 //! - [`identity`]: SPIFFE names, workload certificates, when to refresh them.
-//! - [`policy`]: layer-4 authorization as plain functions over data.
+//! - [`request`]: what a decision may know of an HTTP request: its head, its claims, its normalised path.
+//! - [`policy`]: layer-4 and layer-7 authorization as plain functions over data.
+//! - [`authentication`]: tokens a request carries: where they are, whose they are, what they prove.
+//! - [`route`]: what a waypoint was told of HTTP and TCP routes, and every decision over it.
 //! - [`state`]: the workload, service and policy records a proxy was told, and resolution over them.
 //! - [`telemetry`]: the one event type and the closed set of [`telemetry::Reason`]s; log and metrics derive from it.
 //! - [`tls`]: the only choice of key exchange, signature, random source and peer verification.
 //! - [`hbone`]: HTTP/2 CONNECT over mutual TLS, and the pool of such tunnels.
 //! - [`dns`]: what a pod's queries are answered, and by whom.
 //! - [`ztunnel`]: the layer-4 node proxy.
+//! - [`waypoint`]: the layer-7 proxy in front of services; it and the node proxy know nothing of each other.
 //!
 //! This crate knows nothing of simulation.
 
+pub mod authentication;
 pub mod dns;
 pub mod hbone;
 pub mod host;
 pub mod identity;
 pub mod net;
 pub mod policy;
+pub mod request;
+pub mod route;
 pub mod state;
 pub mod telemetry;
 pub mod tls;
+pub mod waypoint;
 pub mod ztunnel;
 
 pub use host::{Host, TokioHost};

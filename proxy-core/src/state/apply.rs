@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Applied, Rejected, Resource, ResourceName, Service, Snapshot, Update, Workload};
+use super::{Applied, NamespacedHostname, Rejected, Resource, ResourceName, Service, Snapshot, Update, Workload};
 use crate::policy::{Authorization, full_length};
 
 impl Snapshot {
@@ -24,6 +24,9 @@ impl Snapshot {
                 }
                 ResourceName::Service(key) => services_changed |= next.services.remove(key).is_some(),
                 ResourceName::Authorization(key) => applied.policies_changed |= next.policies.remove(key),
+                ResourceName::ServiceRoutes(key) => applied.routes_changed |= next.routes.remove_routes(key),
+                ResourceName::BackendSettings(key) => applied.routes_changed |= next.routes.remove_backend(key),
+                ResourceName::WaypointSettings(key) => applied.routes_changed |= next.routes.remove_waypoint(key),
             }
         }
         for resource in &update.upserted {
@@ -48,6 +51,9 @@ impl Snapshot {
                     }
                 }
                 Resource::Authorization(policy) => applied.policies_changed |= next.policies.insert(policy),
+                Resource::ServiceRoutes(routes) => applied.routes_changed |= next.routes.insert_routes(routes),
+                Resource::BackendSettings(settings) => applied.routes_changed |= next.routes.insert_backend(settings),
+                Resource::WaypointSettings(settings) => applied.routes_changed |= next.routes.insert_waypoint(settings),
             }
         }
         let changed = &mut applied.workloads_changed;
@@ -56,7 +62,10 @@ impl Snapshot {
         changed.retain(|uid| base.workloads.get(uid) != next.workloads.get(uid));
         next.policies.settle(changed, &base.workloads, &next.workloads);
 
-        let same = changed.is_empty() && !services_changed && next.policies == base.policies;
+        let same = changed.is_empty()
+            && !services_changed
+            && next.policies == base.policies
+            && (!applied.routes_changed || next.routes == base.routes);
         (if same { base.clone() } else { Arc::new(next) }, applied)
     }
 }
@@ -66,6 +75,9 @@ fn check(resource: &Resource) -> Result<(), String> {
         Resource::Workload(workload) => check_workload(workload),
         Resource::Service(service) => check_service(service),
         Resource::Authorization(policy) => check_policy(policy),
+        Resource::ServiceRoutes(routes) => check_hostname(&routes.service),
+        Resource::BackendSettings(settings) => check_hostname(&settings.service),
+        Resource::WaypointSettings(_) => Ok(()),
     }
 }
 
@@ -73,10 +85,12 @@ fn check_workload(workload: &Workload) -> Result<(), String> {
     if workload.uid.is_empty() { Err("a workload needs a uid".to_owned()) } else { Ok(()) }
 }
 
+fn check_hostname(service: &NamespacedHostname) -> Result<(), String> {
+    if service.hostname.is_empty() { Err("a service needs a hostname".to_owned()) } else { Ok(()) }
+}
+
 fn check_service(service: &Service) -> Result<(), String> {
-    if service.key.hostname.is_empty() {
-        return Err("a service needs a hostname".to_owned());
-    }
+    check_hostname(&service.key)?;
     for block in &service.cidr_vips {
         if block.prefix_length > full_length(block.base.address) {
             return Err(format!("bad prefix length: {}/{}", block.base.address, block.prefix_length));

@@ -2,6 +2,7 @@
 
 mod line;
 mod lines;
+mod request;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use super::{ConnectionInfo, ConnectionSecurity, DnsOutcome, Event, Reason, Reporter, Sink};
 use crate::host::WallTime;
+use crate::route::AccessLogging;
 use crate::state::Workload;
 use line::Line;
 pub use line::{Format, Level};
@@ -68,7 +70,7 @@ impl<W: LineWriter> Sink for AccessLog<W> {
                     // From this side's own client: what it sent out, what it got back.
                     let (bytes_sent, bytes_received) = match connection.reporter {
                         Reporter::Source => (*received, *sent),
-                        Reporter::Destination => (*sent, *received),
+                        Reporter::Destination | Reporter::Waypoint => (*sent, *received),
                     };
                     line.number("bytes_sent", bytes_sent);
                     line.number("bytes_recv", bytes_received);
@@ -95,6 +97,11 @@ impl<W: LineWriter> Sink for AccessLog<W> {
                     line.number("endpoints", endpoints as u64);
                 }
             }),
+            Event::Request { request, .. } if self.level <= Level::Info => match request.telemetry.access_log {
+                AccessLogging::Off => {}
+                AccessLogging::Text => self.writer.write_line(request::text(request)),
+                AccessLogging::Json => self.writer.write_line(request::json(request)),
+            },
             _ => {}
         }
     }
@@ -140,13 +147,13 @@ fn workload(line: &mut Line, [name_key, namespace_key]: [&'static str; 2], workl
 fn dialled(connection: &ConnectionInfo) -> SocketAddr {
     match connection.reporter {
         Reporter::Source => connection.destination.unwrap_or(connection.original_destination),
-        Reporter::Destination => connection.original_destination,
+        Reporter::Destination | Reporter::Waypoint => connection.original_destination,
     }
 }
 
 fn direction(reporter: Reporter) -> &'static str {
     match reporter {
         Reporter::Source => "outbound",
-        Reporter::Destination => "inbound",
+        Reporter::Destination | Reporter::Waypoint => "inbound",
     }
 }
