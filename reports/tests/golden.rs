@@ -46,6 +46,12 @@ fn request(at_ns: u64, denied: bool) -> RequestResult {
         } else {
             "Answered 200 by ratings-7f6b8 over HBONE.".into()
         },
+        flow: 1,
+        trailers: vec![],
+        grpc: None,
+        messages: None,
+        copies: vec![],
+        decisions: vec![],
     }
 }
 
@@ -70,6 +76,7 @@ fn record() -> RunRecord {
                 held: true,
                 failures: vec![],
                 requests: vec![request(1_000_000_000, false), request(1_010_000_000, false)],
+                conditions: vec![],
             },
             StepResult {
                 at_ns: 2_000_000_000,
@@ -79,6 +86,7 @@ fn record() -> RunRecord {
                 held: true,
                 failures: vec![],
                 requests: vec![],
+                conditions: vec![],
             },
             StepResult {
                 at_ns: 3_000_000_000,
@@ -88,6 +96,7 @@ fn record() -> RunRecord {
                 held: false,
                 failures: vec!["expected status 200, found a reset: denied by shop/deny-storefront".into()],
                 requests: vec![request(3_000_000_000, true)],
+                conditions: vec![],
             },
         ],
         load: vec![LoadResult {

@@ -153,7 +153,14 @@ impl Story {
         self.app(AppEvent::Connected { flow: FlowId(flow), local, peer: to });
         let (server, at) = (self.app_pod(server), self.at(server, 8080));
         let peer = self.at("client", 51_000);
-        self.app(AppEvent::Accepted { flow: FlowId(flow), connection: FlowId(flow), server, local: at, peer });
+        self.app(AppEvent::Accepted {
+            flow: FlowId(flow),
+            connection: FlowId(flow),
+            server,
+            local: at,
+            peer,
+            request: None,
+        });
         self.app(AppEvent::Answered { flow: FlowId(flow), status: None });
     }
 
@@ -341,7 +348,7 @@ fn i5_speaks_when_a_server_sees_a_foreign_source_address() {
     let to: SocketAddr = "10.96.7.7:80".parse().expect("an address");
     story.app(AppEvent::Dialled { flow: FlowId(1), client, to, intended: "tcp://server.shop:80".into() });
     let (server, local, peer) = (story.app_pod("server"), story.at("server", 8080), story.at("other", 51_000));
-    story.app(AppEvent::Accepted { flow: FlowId(1), connection: FlowId(1), server, local, peer });
+    story.app(AppEvent::Accepted { flow: FlowId(1), connection: FlowId(1), server, local, peer, request: None });
     story.finish(1);
     only(&story.end(), InvariantId::Identity);
 }

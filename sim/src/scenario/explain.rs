@@ -61,7 +61,7 @@ fn failed(seen: &Seen<'_>, path: &[&HopRecord]) -> String {
 }
 
 /// What a proxy did, and why.
-fn decided(hop: &HopRecord, reason: Reason) -> (String, String) {
+pub(super) fn decided(hop: &HopRecord, reason: Reason) -> (String, String) {
     let policy = hop.policy().map(ToString::to_string);
     let changed = matches!(reason, Reason::PolicyChanged | Reason::WorkloadChanged);
     match (reason, policy) {

@@ -12,7 +12,7 @@ use proxy_core::telemetry::{
     ConnectionId, ConnectionInfo, ConnectionSecurity, Event, Hop as HopKind, Reason, Reporter, TraceId, TunnelEvent,
 };
 
-use crate::record::{AppEvent, AppPod, FlowEnd, FlowId, Hop, Observation, ObservationKind};
+use crate::record::{AppEvent, AppPod, FlowEnd, FlowId, Hop, Observation, ObservationKind, ReceivedHead};
 
 /// What is known of all connections so far, as far as anyone may still ask.
 #[derive(Default)]
@@ -25,7 +25,8 @@ pub(super) struct Paths {
     by_trace: BTreeMap<TraceId, Vec<u64>>,
     /// What is over, in order of ending.
     over: VecDeque<(Instant, Over)>,
-    servers: BTreeMap<FlowId, ServerSide>,
+    /// In order of arrival: retries and mirrored copies of a request have its flow.
+    servers: BTreeMap<FlowId, Vec<ServerSide>>,
     ends: BTreeMap<(FlowId, FlowEnd), EndSide>,
     handshakes: u64,
 }
@@ -55,8 +56,11 @@ pub(super) struct HopRecord {
 /// Which server a flow reached.
 #[derive(Clone, Debug)]
 pub(super) struct ServerSide {
+    pub(super) at: Instant,
     pub(super) pod: Arc<AppPod>,
     pub(super) peer: SocketAddr,
+    /// The head of an HTTP request.
+    pub(super) request: Option<Arc<ReceivedHead>>,
 }
 
 /// How one end of a connection ended.
@@ -69,8 +73,10 @@ impl Paths {
     pub(super) fn observe(&mut self, observation: &Observation) {
         match &observation.kind {
             ObservationKind::Proxy { node, event } => self.proxy(node, event),
-            ObservationKind::App(AppEvent::Accepted { flow, server, peer, .. }) => {
-                self.servers.insert(*flow, ServerSide { pod: server.clone(), peer: *peer });
+            ObservationKind::App(AppEvent::Accepted { flow, server, peer, request, .. }) => {
+                let side =
+                    ServerSide { at: observation.at, pod: server.clone(), peer: *peer, request: request.clone() };
+                self.servers.entry(*flow).or_default().push(side);
                 self.over.push_back((observation.at, Over::Server(*flow)));
             }
             ObservationKind::App(AppEvent::Closed { connection, end, .. }) => {
@@ -199,9 +205,9 @@ impl Paths {
         self.handshakes
     }
 
-    /// Which server a flow reached.
-    pub(super) fn server(&self, flow: FlowId) -> Option<&ServerSide> {
-        self.servers.get(&flow)
+    /// The servers a flow reached, in order.
+    pub(super) fn servers(&self, flow: FlowId) -> &[ServerSide] {
+        self.servers.get(&flow).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// How an end of a connection ended, if it has.
@@ -272,7 +278,7 @@ impl HopRecord {
 }
 
 /// What a verdict says.
-fn verdict_in_words(verdict: &Verdict) -> String {
+pub(super) fn verdict_in_words(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Allowed { by: None } => "allowed: no ALLOW policy applies".to_owned(),
         Verdict::Allowed { by: Some(policy) } => format!("allowed by {policy}"),

@@ -49,6 +49,13 @@ pub enum Amount {
     Millionths(u64),
 }
 
+/// A share of all: `90%`, `0.1%`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent {
+    /// In a million.
+    pub millionths: u32,
+}
+
 /// A condition on a value: `>= 99.9%`, `<= 5ms`, `8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound<T> {
@@ -233,6 +240,16 @@ impl FromStr for Amount {
     }
 }
 
+impl FromStr for Percent {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a share: write it like 90% or 0.1%");
+        let percent = text.trim().strip_suffix('%').ok_or_else(wrong)?;
+        let share = decimal(percent.trim(), 4).filter(|&share| share <= 1_000_000).ok_or_else(wrong)?;
+        u32::try_from(share).map(|millionths| Percent { millionths }).map_err(|_| wrong())
+    }
+}
+
 impl<T: FromStr<Err = String>> FromStr for Bound<T> {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
@@ -293,6 +310,12 @@ impl fmt::Display for Amount {
                 write!(f, "{}.{}%", share / 10_000, fraction.trim_end_matches('0'))
             }
         }
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Amount::Millionths(self.millionths.into()).fmt(f)
     }
 }
 
@@ -373,6 +396,7 @@ read_from_text! {
     Bandwidth, "Bandwidth", "string", r"^[0-9]+(\.[0-9]+)? ?([kKMG])?bps$", "Bits a second: `100Mbps`, `10Gbps`.";
     Size, "Size", "integer", r"^[0-9]+(\.[0-9]+)? ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?$", "Bytes: `512`, `64KiB`, `1MB`.";
     Span, "Span", "string", r"^.+\.\..+$", "From one time to another: `0s..10s`.";
+    Percent, "Percent", "string", r"^[0-9]+(\.[0-9]+)? ?%$", "A share of all: `90%`, `0.1%`.";
     Bound<Amount>, "AmountBound", "integer", r"^(>=|<=|==|>|<)? ?[0-9]+(\.[0-9]+)?%?$", "A condition on a count or a share: `8`, `>= 99.9%`.";
     Bound<Time>, "TimeBound", "integer", r"^(>=|<=|==|>|<)? ?[0-9]+(\.[0-9]+)? ?(ns|us|µs|ms|s|m|min|h)$", "A condition on a time: `<= 5ms`.";
 }

@@ -1,6 +1,7 @@
 //! Running a [`Plan`]: the mesh is made, steps happen when they are due, everything is observed, and what came of it is
 //! judged and written down.
 
+mod answer;
 mod doing;
 mod outcome;
 mod oversight;
@@ -19,10 +20,11 @@ use proxy_core::host::Instant;
 use self::doing::Doing;
 use self::oversight::Oversight;
 use self::world::{Clients, ClusterNames, EchoEverywhere, LateView, LoadTraffic, Pods};
+use super::conditions::conditions_of;
 use super::path::{Paths, Wanted};
 use super::plan::{Action, ParsedManifest, Plan, PlannedLoad, PlannedStep};
 use super::schema::{ClosingWay, LinkForm, NetworkSection};
-use crate::app::{Load, LoadSpec, Order, Schedule, StreamHandle};
+use crate::app::{Load, LoadSpec, Order, Schedule, StreamHandle, Tries};
 use crate::cluster::{Diagnostic, Problem};
 use crate::exec::{StallReport, TaskOrder};
 use crate::fabric::{Latency, Link, LinkTable, NodeSpec};
@@ -127,7 +129,7 @@ impl<'p> Runner<'p> {
         let pods = Pods::default();
         let problems = Arc::new(Mutex::new(Vec::new()));
         let apps = EchoEverywhere {
-            rules: plan.apps.clone(),
+            rules: plan.apps.iter().map(|rule| (rule.clone(), Tries::default())).collect(),
             view: view.clone(),
             pods: pods.clone(),
             problems: problems.clone(),
@@ -295,6 +297,9 @@ impl<'p> Runner<'p> {
                 (Doing::Done, None)
             }
             Action::Check { connection } => (Doing::Check { name: connection.clone() }, None),
+            Action::Inspect { object } => {
+                (Doing::Inspect { conditions: conditions_of(self.mesh.cluster(), object) }, None)
+            }
             Action::Hbone(plan) => (doing::hbone(&self.clients, plan, &self.mesh), None),
             change => (Doing::Done, self.change(change).err()),
         };
