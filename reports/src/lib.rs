@@ -16,6 +16,11 @@ use sim::record::RunRecord;
 
 pub use page::page;
 
+/// Times and counts as people write them.
+pub mod units {
+    pub use crate::text::{count, time};
+}
+
 /// Writes the page of `record` into `directory` (made if it is not there) and gives its path.
 ///
 /// The file is called `<scenario>-seed-<seed>.html`; an older one is replaced.

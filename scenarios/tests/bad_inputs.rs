@@ -113,6 +113,30 @@ const CASES: &[(&str, &str)] = &[
         "a path with a line break",
         "steps: [{ at: 1s, request: { from: deploy/client.shop, to: \"http://server:8080/a\\r\\nb: c\" } }]",
     ),
+    (
+        "a status without an answer",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' }, expect: { status: 200, outcome: refused } }]",
+    ),
+    (
+        "a status of what is denied",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' }, expect: { status: 200, denied: true } }]",
+    ),
+    (
+        "a refusal that is none",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' }, expect: { denied: false, reason: policy_denied } }]",
+    ),
+    (
+        "a denial for another reason",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' }, expect: { denied: true, reason: connect_failed } }]",
+    ),
+    (
+        "more successes than requests",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080', count: 4 }, expect: { status: 200, success: '> 4' } }]",
+    ),
+    (
+        "a policy that never exists",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' }, expect: { denied: shop/nobody-wrote-this } }]",
+    ),
     ("port 0", "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:0' } }]"),
     (
         "a status that is none, in a list",

@@ -8,20 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use proxy_core::host::Instant;
 use sim::app::{
-    Answer, Behaviour, Client, Delay, EchoPort, HttpExchange, HttpRequest, Load, LoadSpec, Names, Order, PortProtocol,
+    Answer, Behaviour, Client, Delay, EchoPort, HttpExchange, HttpRequest, Load, LoadSpec, Order, PortProtocol,
     Reading, RequestKind, Schedule, StreamSpec, Target, Traffic, Tries, serve,
 };
 use sim::fabric::{NamespaceSpec, NodeSpec};
 use sim::node::{Sim, SimConfig, SimHost};
 use sim::record::{AppEvent, AppPod, Ending, FlowEnd, Journal, Observation, ObservationKind, Outcome, Tally};
-
-struct NoNames;
-
-impl Names for NoNames {
-    fn resolve(&self, _host: &str, _namespace: &str) -> Vec<IpAddr> {
-        Vec::new()
-    }
-}
 
 struct World {
     sim: Sim,
@@ -59,7 +51,7 @@ fn world(behaviour: Behaviour) -> World {
         .map(|(protocol, port)| EchoPort { port, protocol, behaviour: behaviour.clone(), tries: Tries::default() })
         .collect();
     serve(&server, &server_pod, &ports, &journal).expect("the ports are free");
-    let client = Client { host: client, pod: client_pod, names: Arc::new(NoNames), journal: journal.clone() };
+    let client = Client { host: client, pod: client_pod, resolver: Arc::default(), journal: journal.clone() };
     World { sim, client, server, journal }
 }
 

@@ -5,10 +5,12 @@
 
 mod name;
 mod query;
+mod reply;
 mod response;
 
 pub use name::Name;
 pub use query::{Query, QueryError};
+pub use reply::Reply;
 pub use response::{Data, Record, Response, ResponseCode, refusal};
 
 /// An IPv4 address.

@@ -121,6 +121,11 @@ impl Snapshot {
         self.services.of_hostname(hostname, namespace, preferred, wanted)
     }
 
+    /// Whether any service's hostname is a wildcard.
+    pub fn has_wildcard_services(&self) -> bool {
+        self.services.has_wildcards()
+    }
+
     /// The workload that is resolved by DNS under this name.
     pub fn workload_of_hostname(&self, name: &NamespacedHostname) -> Option<&Arc<Workload>> {
         self.workloads.of_hostname(name)

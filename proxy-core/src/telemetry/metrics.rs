@@ -1,5 +1,6 @@
 //! [`Metrics`]: Prometheus families under upstream's names, derived from events.
 
+mod dns;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub struct Metrics {
 struct Counts {
     rows: BTreeMap<Series, Row>,
     sockets: BTreeMap<Reporter, i64>,
+    dns: dns::DnsCounts,
     touches: u64,
     forgotten: u64,
 }
@@ -81,6 +83,7 @@ impl Metrics {
                 let _ = writeln!(out, "{name}{{reporter=\"{}\"}} {open}", reporter_label(*reporter));
             }
         }
+        counts.dns.write(&mut out);
         head(&mut out, "istio_build", "gauge", "Istio component build info.");
         out.push_str("istio_build{component=\"ztunnel\",tag=\"");
         write_value(&mut out, &self.tag);
@@ -181,6 +184,7 @@ impl Sink for Metrics {
                     row.failed.add(1);
                 }
             }
+            Event::Dns(request) => counts.dns.count(request, max),
             Event::Refused { .. } | Event::Judged { .. } | Event::Tunnel(_) | Event::Certificate { .. } => {}
         }
     }

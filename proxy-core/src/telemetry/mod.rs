@@ -1,6 +1,7 @@
 //! The one event type and the closed set of reasons; log and metrics derive from events and nothing else.
 
 pub mod access_log;
+mod dns;
 mod event;
 pub mod metrics;
 mod reason;
@@ -10,6 +11,7 @@ mod sink;
 mod timestamp;
 
 pub use access_log::AccessLog;
+pub use dns::{DnsOutcome, DnsProtocol, DnsRequest};
 pub use event::{
     ConnectionId, ConnectionInfo, ConnectionSecurity, Direction, Event, Hop, Reporter, TraceId, TunnelEvent,
 };

@@ -107,7 +107,8 @@ impl<H: Host, C: CertificateAuthority> Instance<H, C> {
         let host = &instance.host;
         if let Some(dns) = &instance.config().dns {
             let (state, local) = (instance.shared.state.clone(), instance.local.clone());
-            DnsProxy::start(host.clone(), dns.clone(), state, local, &watcher)?;
+            let sink = instance.shared.sink.clone();
+            DnsProxy::start(host.clone(), dns.clone(), state, local, sink, &watcher)?;
         }
         host.spawn(
             "outbound listener",

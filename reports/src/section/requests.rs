@@ -25,7 +25,12 @@ fn write_step(html: &mut Html, step: &StepResult) {
     html.element("article", &[("class", if step.held { "step" } else { "step bad" })], |html| {
         html.element("h3", &[], |html| {
             html.span("time", text::time(step.at_ns));
-            html.span(if step.held { "glyph good" } else { "glyph bad" }, if step.held { "✓" } else { "✗" });
+            let (class, glyph) = match step.held {
+                true if step.failed_unasked() => ("glyph warn", "!"),
+                true => ("glyph good", "✓"),
+                false => ("glyph bad", "✗"),
+            };
+            html.span(class, glyph);
             html.text(&step.summary);
         });
         for failure in &step.failures {

@@ -83,7 +83,8 @@ impl Text {
 
     fn step(&self, step: &StepResult, text: &mut String) {
         let at = format!("{:>8}", units::clock(step.at_ns));
-        text.push_str(&format!("  {} {} {}\n", self.glyph(step.held), self.paint.faint(at), step.summary));
+        let glyph = if step.failed_unasked() { self.paint.warn("!") } else { self.glyph(step.held) };
+        text.push_str(&format!("  {glyph} {} {}\n", self.paint.faint(at), step.summary));
         let groups = group::alike(&step.requests);
         for group in groups.iter().take(GROUPS) {
             self.group(group, step, text);

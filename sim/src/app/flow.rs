@@ -125,6 +125,8 @@ impl<H: Host> Drop for End<H> {
             sent: self.tallies.sent(),
             received: self.tallies.received(),
             read_to_end: self.tallies.read_to_end(),
+            waiting: self.tallies.is_waiting(),
+            finished: self.tallies.finished(),
             ending: self.ending,
             first_wrong_byte: self.first_wrong_byte,
         };

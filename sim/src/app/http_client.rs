@@ -114,6 +114,7 @@ pub(super) struct Http1Connection<H: Host> {
 
 pub(super) enum Failure {
     NoSuchHost,
+    NoResolver,
     Dial(io::Error),
     Ending(Ending, String),
 }
@@ -169,6 +170,11 @@ impl<H: Host> Client<H> {
                     Failure::NoSuchHost => {
                         exchange.outcome = Outcome::NoSuchHost;
                         exchange.error = Some(format!("no such host: {}", request.target.host));
+                        Ending::ClosedByUs
+                    }
+                    Failure::NoResolver => {
+                        exchange.outcome = Outcome::Failed;
+                        exchange.error = Some(format!("no resolver could tell the address of {}", request.target.host));
                         Ending::ClosedByUs
                     }
                     Failure::Dial(error) => {
@@ -331,6 +337,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::NoSuchHost => Failure::NoSuchHost,
+            OpenError::NoResolver => Failure::NoResolver,
             OpenError::Dial(error) => Failure::Dial(error),
         }
     }

@@ -20,6 +20,7 @@ mod load;
 mod protobuf;
 mod protocol;
 mod raw_server;
+mod resolver;
 mod server;
 mod stream;
 mod stream_client;
@@ -29,7 +30,7 @@ mod wire;
 
 pub use answer::POD_HEADER;
 pub use behaviour::{Answer, Behaviour, CountedBy, Delay, ErrorShare, FailFirst, Failure, GrpcEnd, Role, Tries};
-pub use client::{Client, Names, Scheme, Target};
+pub use client::{Client, Scheme, Target};
 pub use echo::EchoAnswer;
 pub use flow::FLOW_HEADER;
 pub use grpc::{GRPC_CODES, GrpcAnswer, GrpcCall, grpc_code, grpc_code_name};
@@ -38,6 +39,7 @@ pub use http_client::{HttpAnswer, HttpConnection, HttpExchange, HttpRequest, Req
 pub use http1::Headers;
 pub use load::{Load, LoadSpec, LoadTally, Schedule, Traffic};
 pub use protocol::PortProtocol;
+pub use resolver::Resolver;
 pub use server::{EchoPort, serve};
 pub use stream::{Order, Reading, StreamHandle, StreamReport, StreamSpec};
 pub use token::{Seal, TokenAlgorithm, TokenKey, key_set};

@@ -116,6 +116,7 @@ async fn echo<H: Host>(session: &mut Session<H>, wire: &mut Wire<H::Tcp>) -> io:
                 Answer::EchoThenClose => return Ok(Last::Drop),
                 Answer::HalfClose => {
                     wire.shutdown().await?;
+                    wire.tallies().finish(session.server.host.now());
                     echoes = false;
                 }
                 _ => {}

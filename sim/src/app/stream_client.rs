@@ -18,7 +18,7 @@ use super::flow::{ending_of, fill_payload, first_line, first_wrong};
 use super::http_client::{outcome_of, outcome_of_dial};
 use super::raw_server::{chunk_at, time_for};
 use super::stream::{Order, Reading, Shared, State, StreamHandle, StreamReport, StreamSpec};
-use super::wire::Wire;
+use super::wire::{Tallies, Wire};
 use crate::record::{AppEvent, Ending, FlowId, Outcome};
 
 const CHUNK: usize = 16 * 1024;
@@ -98,6 +98,10 @@ impl<H: Host> Talk<H> {
                 let error = format!("no such host: {}", self.spec.target.host);
                 return self.over(Ending::ClosedByUs, Outcome::NoSuchHost, Some(error));
             }
+            Ok(Err(OpenError::NoResolver)) => {
+                let error = format!("no resolver could tell the address of {}", self.spec.target.host);
+                return self.over(Ending::ClosedByUs, Outcome::Failed, Some(error));
+            }
             Ok(Err(OpenError::Dial(error))) => {
                 return self.over(ending_of(&error), outcome_of_dial(&error), Some(format!("connect: {error}")));
             }
@@ -125,8 +129,9 @@ impl<H: Host> Talk<H> {
                 return self.over(ending, outcome_of(ending), Some(error));
             }
         }
+        let tallies = wire.tallies().clone();
         let (mut reader, mut writer) = tokio::io::split(wire);
-        let (ending, error) = self.converse(&mut reader, &mut writer, inbox, deadline).await;
+        let (ending, error) = self.converse(&mut reader, &mut writer, &tallies, inbox, deadline).await;
         end.ended(ending);
         end.first_wrong_byte = self.shared.state.lock().first_wrong;
         if matches!(ending, Ending::ClosedByUs | Ending::TimedOut) {
@@ -141,11 +146,12 @@ impl<H: Host> Talk<H> {
         &self,
         reader: &mut ReadHalf<Wire<H::Tcp>>,
         writer: &mut WriteHalf<Wire<H::Tcp>>,
+        tallies: &Tallies,
         inbox: mpsc::UnboundedReceiver<Order>,
         deadline: Instant,
     ) -> (Ending, Option<String>) {
         let mut read = pin!(self.read(reader));
-        let mut write = pin!(self.write(writer, inbox));
+        let mut write = pin!(self.write(writer, tallies, inbox));
         let mut late = pin!(self.client.host.sleep_until(deadline));
         let (mut reading, mut writing) = (true, true);
         loop {
@@ -252,6 +258,7 @@ impl<H: Host> Talk<H> {
     async fn write(
         &self,
         writer: &mut WriteHalf<Wire<H::Tcp>>,
+        tallies: &Tallies,
         mut inbox: mpsc::UnboundedReceiver<Order>,
     ) -> io::Result<Done> {
         let line = first_line(self.flow);
@@ -259,6 +266,7 @@ impl<H: Host> Talk<H> {
         self.pay(writer, line.len() as u64, self.spec.send).await?;
         if self.spec.half_close {
             writer.shutdown().await?;
+            tallies.finish(self.client.host.now());
             return Ok(Done::Finished);
         }
         if !self.spec.hold {
@@ -275,6 +283,7 @@ impl<H: Host> Talk<H> {
                 Some(Order::Send(bytes)) => self.pay(writer, line.len() as u64, bytes).await?,
                 Some(Order::Finish) => {
                     writer.shutdown().await?;
+                    tallies.finish(self.client.host.now());
                     return Ok(Done::Finished);
                 }
                 Some(Order::Reset) => return Ok(Done::Reset),

@@ -32,6 +32,8 @@ impl Checker for ByteExact {
                     let at = observation.at;
                     compare(at, *id, connection, "client to server", &client, &server, findings);
                     compare(at, *id, connection, "server to client", &server, &client, findings);
+                    half_close(world, at, *id, connection, &client, &server, findings);
+                    half_close(world, at, *id, connection, &server, &client, findings);
                     self.explain(world, at, *id, connection, &client, &server, findings);
                 }
                 if connection.is_over()
@@ -104,6 +106,31 @@ impl ByteExact {
                     .because(at, "no proxy recorded a reason".to_owned()),
             );
         }
+    }
+}
+
+/// The end of one direction must arrive while the other is still usable.
+fn half_close(
+    world: &World,
+    at: Instant,
+    id: FlowId,
+    connection: &Connection,
+    writer: &End,
+    reader: &End,
+    findings: &mut Vec<Finding>,
+) {
+    let Some(finished) = writer.finished else { return };
+    let waited_in_vain = reader.waiting && !reader.read_to_end && reader.received.bytes == writer.sent.bytes;
+    if waited_in_vain && reader.at >= finished + world.deltas.half_close {
+        findings.push(
+            Finding::new(format!("{} and {} wait for each other.", connection.client, connection.intended))
+                .because(connection.dialled, format!("flow {id}: {} dialled {}", connection.client, connection.to))
+                .because(finished, "one end finished its direction".to_owned())
+                .because(
+                    at,
+                    format!("the other had read all bytes and never saw the end; it ended: {:?}", reader.ending),
+                ),
+        );
     }
 }
 

@@ -23,7 +23,9 @@ pub struct MeshConfig {
     pub push: PushConfig,
     /// The certificate authority.
     pub authority: AuthorityConfig,
-    /// Every node's proxy; its node name is filled in.
+    /// Whether proxies answer the DNS of the pods they serve.
+    pub dns: DnsCapture,
+    /// Every node's proxy; its node name, network and DNS are filled in.
     pub ztunnel: ZtunnelConfig,
     /// Every node's enrollment agent.
     pub agent: AgentConfig,
@@ -32,6 +34,16 @@ pub struct MeshConfig {
     pub removal: KillMode,
     /// From a change of services or endpoints to the node-level address translation that captured pods bypass.
     pub virtual_services: VirtualServiceConfig,
+}
+
+/// Whether proxies answer the DNS of the pods they serve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DnsCapture {
+    /// They do, but for pods whose annotation says no.
+    #[default]
+    On,
+    /// Pods ask the cluster's DNS themselves.
+    Off,
 }
 
 /// How fast node-level address translation (kube-proxy's job) follows.

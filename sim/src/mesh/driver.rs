@@ -12,6 +12,7 @@ use proxy_core::tls::TlsError;
 
 use super::apps::AppFactory;
 use super::config::MeshConfig;
+use super::name_server::NameServer;
 use super::node::{MeshZtunnel, NodeRuntime};
 use super::observer::PushJournal;
 use super::pod::PodRuntime;
@@ -157,8 +158,23 @@ impl Mesh {
             config,
         };
         mesh.sync_nodes();
+        mesh.start_name_server();
         let applied = mesh.apply(manifests, &ApplyOptions::default()).map_err(MeshError::Manifests)?;
         Ok((mesh, applied))
+    }
+
+    /// The cluster's DNS has a node of its own, in the first node's zone.
+    fn start_name_server(&self) {
+        let locality = self.cluster.nodes().next().map(|node| node.locality()).unwrap_or_default();
+        let addresses = self.cluster.config().dns_addresses();
+        let node = self.sim.add_node(NodeSpec {
+            name: "cluster-dns".to_owned(),
+            zone: locality.zone.to_string(),
+            region: locality.region.to_string(),
+            addresses: addresses.clone(),
+        });
+        let host = self.sim.process(self.sim.node_namespace(node), "name server");
+        NameServer::start(host, &addresses, self.view.clone(), self.journal.clone());
     }
 
     /// Virtual time.

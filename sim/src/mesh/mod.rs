@@ -6,6 +6,7 @@
 //! - `node`: nodes and their proxies.
 //! - `pod`, `kubelet`: pods' namespaces and lives.
 //! - `agent`: enrollment: labels say, rules and annotations follow.
+//! - `name_server`: the cluster's DNS.
 //! - `change`: what a person does to the cluster.
 //! - `driver`: [`Mesh`], which moves it all forward.
 
@@ -15,6 +16,7 @@ mod change;
 mod config;
 mod driver;
 mod kubelet;
+mod name_server;
 mod node;
 mod observer;
 mod pod;
@@ -23,6 +25,6 @@ mod tests;
 mod work;
 
 pub use apps::{App, AppFactory, AppStart, NoApps};
-pub use config::{AgentConfig, MeshConfig, VirtualServiceConfig};
+pub use config::{AgentConfig, DnsCapture, MeshConfig, VirtualServiceConfig};
 pub use driver::{ClusterView, Mesh, MeshError};
 pub use node::MeshZtunnel;

@@ -1,11 +1,13 @@
 //! Nodes and the proxy on each.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use proxy_core::dns::{DnsConfig, Names};
 use proxy_core::ztunnel::{Ztunnel, ZtunnelConfig};
 
 use super::Mesh;
+use super::config::DnsCapture;
 use super::observer::ProxySink;
 use crate::cluster::Node;
 use crate::control::NodeAuthority;
@@ -61,9 +63,16 @@ impl Mesh {
             addresses: vec![IpAddr::V4(address)],
         });
         let host = self.sim.process(own, "ztunnel");
+        let cluster = self.cluster.config();
+        let dns = DnsConfig {
+            names: Names { cluster_domain: cluster.cluster_domain.clone(), ..Names::default() },
+            upstream: cluster.dns_addresses().into_iter().map(|address| SocketAddr::new(address, 53)).collect(),
+            ..self.config.ztunnel.dns.clone().unwrap_or_default()
+        };
         let config = ZtunnelConfig {
             node: name.clone(),
-            network: self.cluster.config().network.clone(),
+            network: cluster.network.clone(),
+            dns: (self.config.dns == DnsCapture::On).then_some(dns),
             ..self.config.ztunnel.clone()
         };
         let sink = Arc::new(ProxySink { node: name.clone(), host: host.clone(), journal: self.journal.clone() });

@@ -92,8 +92,11 @@ pub struct StepResult {
     pub summary: String,
     /// Line in the scenario file, from 1; 0 if none.
     pub line: u32,
-    /// Whether its expectation held.
+    /// Whether its expectation held; true if it has none.
     pub held: bool,
+    /// Whether it has an expectation.
+    #[serde(default)]
+    pub judged: bool,
     /// What did not hold, in words: expected, found.
     pub failures: Vec<String>,
     /// Requests or connections it made, in order of start.
@@ -117,6 +120,18 @@ pub struct ConditionResult {
     pub reason: String,
     /// Why, in words.
     pub message: String,
+}
+
+impl StepResult {
+    /// Whether something failed for a client, or was answered with a status of 400 or more, and nobody had said what should
+    /// come of it: worth seeing, and no fault of the run.
+    pub fn failed_unasked(&self) -> bool {
+        let failed = |request: &RequestResult| {
+            !matches!(request.outcome, Outcome::Completed | Outcome::Held)
+                || request.status.is_some_and(|status| status >= 400)
+        };
+        self.held && !self.judged && self.requests.iter().any(failed)
+    }
 }
 
 /// One request or connection.

@@ -224,7 +224,8 @@ fn proven(hops: &[Hop]) -> Option<String> {
     last.source_identity.clone().filter(|_| last.protocol != "plain")
 }
 
-const REFUSALS: [&str; 6] = [
+/// Reasons that mean that policy refused.
+pub(super) const REFUSALS: [&str; 6] = [
     "policy_denied",
     "policy_not_allowed",
     "policy_unknown",

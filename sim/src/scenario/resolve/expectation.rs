@@ -6,9 +6,11 @@ use super::{Resolver, names};
 use crate::app::{GRPC_CODES, grpc_code};
 use crate::cluster::ObjectReference;
 use crate::cluster::diagnostic::{Problem, did_you_mean};
-use crate::cluster::yaml::Position;
+use crate::cluster::yaml::{Position, Spanned};
+use crate::record::Outcome;
+use crate::scenario::expect::{REFUSALS, outcome_name};
 use crate::scenario::plan::Expectation;
-use crate::scenario::schema::Expect;
+use crate::scenario::schema::{Denied, Expect, ScenarioFile};
 
 /// What an expectation is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,9 +87,86 @@ fn written(expect: &Expect) -> Vec<(&'static str, &'static [Of])> {
     all.into_iter().chain(more).filter(|(_, there, _)| *there).map(|(name, _, of)| (name, of)).collect()
 }
 
+/// What cannot hold at once, or ever.
+fn contradictions(expect: &Expect, reason: Option<Reason>, of: Of, requests: Option<u64>) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let refused = match expect.denied {
+        Some(Denied::Whether(refused)) => Some(refused),
+        Some(Denied::By(_)) => Some(true),
+        None => None,
+    };
+    let is_refusal = |reason: Reason| REFUSALS.contains(&reason.name());
+    let no_answer = expect.outcome.filter(|outcome| !matches!(outcome, Outcome::Completed));
+    if let (Some(outcome), Some(_)) = (no_answer, &expect.status)
+        && of != Of::Hbone
+    {
+        let outcome = outcome_name(outcome);
+        let problem = Problem::new(format!("`outcome: {outcome}` and `status` exclude each other"));
+        found.push(problem.hint("a status comes with an answer, and then the outcome is `completed`"));
+    }
+    // A proxy that reads HTTP refuses with 403, and a ztunnel refuses a tunnel with 401.
+    let tells = if of == Of::Hbone { 401 } else { 403 };
+    if let (Some(true), Some(statuses)) = (refused, &expect.status)
+        && !statuses.0.contains(&tells)
+        && expect.grpc.is_none()
+    {
+        let problem = Problem::new("`denied` and this `status` exclude each other");
+        found.push(problem.hint("a connection that policy refuses is closed without an answer"));
+    }
+    match (refused, reason) {
+        (Some(false), Some(reason)) if is_refusal(reason) => {
+            let problem = Problem::new(format!("`denied: false` and `reason: {reason}` exclude each other"));
+            found.push(problem.hint("that reason means that policy refused"));
+        }
+        (Some(true), Some(reason)) if !is_refusal(reason) => {
+            let problem = Problem::new(format!("`denied` and `reason: {reason}` exclude each other"));
+            found.push(problem.hint(format!("policy refuses with one of {}", REFUSALS.join(", "))));
+        }
+        _ => {}
+    }
+    let answered = expect.status.is_some() || expect.grpc.is_some();
+    if refused == Some(true) && expect.outcome == Some(Outcome::Completed) && !answered {
+        found.push(Problem::new("`denied` and `outcome: completed` exclude each other"));
+    }
+    let meant = expect.only.map_or(1..=u64::MAX, |only| only.first..=only.last);
+    let requests = requests.map(|all| (all.min(*meant.end()) + 1).saturating_sub(*meant.start()));
+    let all = requests.unwrap_or(u64::MAX);
+    let bounds = expect.success.iter().chain(expect.backends.values());
+    for bound in bounds.filter(|bound| requests.is_some() && !bound.can_hold(all)) {
+        let problem = Problem::new(format!("{bound} of {all} requests is more or less than there can be"));
+        found.push(problem.hint("compare `count` with `success` and `backends`"));
+    }
+    found
+}
+
 impl Resolver<'_> {
-    /// `None` if something is wrong with it.
-    pub(super) fn expectation(&mut self, expect: &Expect, position: Position, of: Of) -> Option<Expectation> {
+    /// A policy that is to have decided must be there at some time.
+    pub(super) fn deciding_policies(&mut self, read: &ScenarioFile) {
+        for (expect, position) in read.steps.iter().filter_map(|step| step.expect.as_ref()).flat_map(Spanned::items) {
+            let denied = match &expect.denied {
+                Some(Denied::By(name)) => Some(name),
+                _ => None,
+            };
+            for name in denied.into_iter().chain(&expect.policy) {
+                // ztunnels know some modes of mutual TLS as policies with names of their own.
+                let is_made_up = name.split_once('/').is_some_and(|(_, name)| name.starts_with("istio_converted"));
+                if !is_made_up && !self.policies.contains(name) {
+                    let hint = did_you_mean(name, self.policies.iter().map(String::as_str));
+                    let problem = Problem::new(format!("no manifest and no step makes a policy `{name}`"));
+                    self.complain(position, problem.maybe_hint(hint));
+                }
+            }
+        }
+    }
+
+    /// `None` if something is wrong with it. It is about so many `requests`, where that is known.
+    pub(super) fn expectation(
+        &mut self,
+        expect: &Expect,
+        position: Position,
+        of: Of,
+        requests: Option<u64>,
+    ) -> Option<Expectation> {
         let before = self.wrong.len();
         for (field, means_something) in written(expect) {
             if !means_something.contains(&of) {
@@ -116,6 +195,11 @@ impl Resolver<'_> {
                 self.check(text.position, backend)
             }
         };
+        if self.wrong.len() == before {
+            for problem in contradictions(expect, reason, of, requests) {
+                self.complain(position, problem);
+            }
+        }
         let mut backends = Vec::new();
         for (text, bound) in &expect.backends {
             let backend = names::pods_of(&self.cluster, text);

@@ -14,7 +14,7 @@ mod names;
 mod request;
 mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -105,6 +105,8 @@ struct Resolver<'a> {
     cluster_config: ClusterConfig,
     /// Played forward with the steps.
     cluster: Cluster,
+    /// Every policy there ever is, `namespace/name`.
+    policies: BTreeSet<String>,
     wrong: Vec<Diagnostic>,
     notices: Vec<Diagnostic>,
     /// Keys that sign tokens, by name.
@@ -130,6 +132,7 @@ impl<'a> Resolver<'a> {
             folder,
             cluster_config,
             cluster,
+            policies: BTreeSet::new(),
             wrong: vec![],
             notices: vec![],
             keys: BTreeMap::new(),
@@ -157,6 +160,7 @@ impl<'a> Resolver<'a> {
         let loads: Vec<PlannedLoad> = read.load.iter().filter_map(|load| self.load(load)).collect();
         self.twice("load", read.load.iter().map(|load| (&*load.name, load.position)));
         let steps = self.steps(&read.steps);
+        self.deciding_policies(read);
         let apps = read.apps.iter().filter_map(|app| self.app(app, &start)).collect();
         let switched_off = self.switched_off(&read.invariants);
         if !self.wrong.is_empty() {
@@ -248,6 +252,7 @@ impl<'a> Resolver<'a> {
             Ok(applied) => self.notices.extend(applied.notices),
             Err(wrong) => self.wrong.extend(wrong),
         }
+        self.policies.extend(self.cluster.authorization_policies().map(|policy| policy.meta.key.to_string()));
     }
 
     /// A load nobody would wait for is a slip of the pen.
@@ -300,7 +305,7 @@ impl<'a> Resolver<'a> {
             body: request::made_up_body(load.body_size),
             timeout: load.timeout.0,
             expect: match &load.expect {
-                Some(expect) => Some(self.expectation(expect, expect.position, expectation::Of::Load)?),
+                Some(expect) => Some(self.expectation(expect, expect.position, expectation::Of::Load, None)?),
                 None => None,
             },
             summary,

@@ -44,10 +44,11 @@ impl Resolver<'_> {
         };
         let action = self.action(step, at);
         // Both are looked at, so that one run of the command shows all that is wrong.
+        let requests = step.request.as_ref().map(|request| u64::from(request.count));
         let before = self.wrong.len();
         let mut expect = Vec::new();
         for (form, position) in step.expect.iter().flat_map(Spanned::items) {
-            expect.extend(self.expectation(form, position, of));
+            expect.extend(self.expectation(form, position, of, requests));
         }
         let (action, summary) = action?;
         if self.wrong.len() > before {

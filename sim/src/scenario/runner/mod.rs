@@ -10,6 +10,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -19,12 +20,12 @@ use proxy_core::host::Instant;
 
 use self::doing::Doing;
 use self::oversight::Oversight;
-use self::world::{Clients, ClusterNames, EchoEverywhere, LateView, LoadTraffic, Pods};
+use self::world::{Clients, EchoEverywhere, LateView, LoadTraffic, Pods};
 use super::conditions::conditions_of;
 use super::path::{Paths, Wanted};
 use super::plan::{Action, ParsedManifest, Plan, PlannedLoad, PlannedStep};
 use super::schema::{ClosingWay, LinkForm, NetworkSection};
-use crate::app::{Load, LoadSpec, Order, Schedule, StreamHandle, Tries};
+use crate::app::{Load, LoadSpec, Order, Resolver, Schedule, StreamHandle, Tries};
 use crate::cluster::{Diagnostic, Problem};
 use crate::exec::{StallReport, TaskOrder};
 use crate::fabric::{Latency, Link, LinkTable, NodeSpec};
@@ -140,8 +141,10 @@ impl<'p> Runner<'p> {
         })?;
         let _ = view.set(mesh.view());
         mesh.sim().add_tap(Arc::new(WireWatch::new(mesh.journal().clone())));
-        let names = Arc::new(ClusterNames(view.clone()));
-        let clients = Clients { pods, view, names, journal: mesh.journal().clone() };
+        let dns = plan.cluster.dns_addresses().first().map(|address| SocketAddr::new(*address, 53));
+        let domain = &plan.cluster.cluster_domain;
+        let resolver = Arc::new(dns.map(|server| Resolver::of_cluster(server, domain)).unwrap_or_default());
+        let clients = Clients { pods, view, resolver, journal: mesh.journal().clone() };
         let notices = plan.notices.iter().map(ToString::to_string).collect();
         let mut runner = Runner {
             plan,

@@ -7,7 +7,7 @@ use proxy_core::telemetry::Reason;
 
 use super::answer::copies;
 use super::doing::Doing;
-use super::whole::topology;
+use super::whole::{topology, unscheduled};
 use super::{Runner, Taken};
 use crate::app::{HboneExchange, StreamHandle, StreamReport};
 use crate::exec::StallReport;
@@ -55,6 +55,7 @@ impl Runner<'_> {
         let mut notices = std::mem::take(&mut self.notices);
         notices.extend(self.problems.lock().drain(..));
         notices.extend(self.mesh.policy_notices().iter().map(|notice| format!("{}: {}", notice.source, notice.text)));
+        notices.extend(unscheduled(self.mesh.cluster()));
         let first = self.plan.steps.first().map(|step| step.at);
         if let (Some(settled), Some(first)) = (self.settled, first)
             && settled > first
@@ -132,6 +133,7 @@ impl Runner<'_> {
                 .map_or_else(|| step.summary.clone(), |note| format!("{} ({note})", step.summary)),
             line: step.source.line,
             held: failures.is_empty(),
+            judged: !step.expect.is_empty(),
             failures,
             requests,
             conditions,

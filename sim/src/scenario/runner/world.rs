@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use proxy_core::identity::Identity;
 
-use crate::app::{Client, EchoPort, HttpRequest, Names, PortProtocol, RequestKind, Target, Traffic, Tries, serve};
+use crate::app::{Client, EchoPort, HttpRequest, PortProtocol, RequestKind, Resolver, Target, Traffic, Tries, serve};
 use crate::cluster::{Cluster, ObjectName, ObjectReference, Pod, Protocol, TargetPort};
 use crate::mesh::{App, AppStart, ClusterView};
 use crate::node::SimHost;
@@ -92,21 +92,12 @@ fn protocol_by_service(cluster: &Cluster, pod: &Pod, number: u16) -> Option<Port
         .find_map(|port| PortProtocol::declared(port.app_protocol.as_deref(), port.name.as_deref()))
 }
 
-/// The pods' resolver: what the cluster's DNS would answer now.
-pub(super) struct ClusterNames(pub(super) LateView);
-
-impl Names for ClusterNames {
-    fn resolve(&self, host: &str, namespace: &str) -> Vec<IpAddr> {
-        self.0.get().map(|view| view.get().resolve(host, namespace).addresses().to_vec()).unwrap_or_default()
-    }
-}
-
 /// All that is needed to act as a pod's application.
 #[derive(Clone)]
 pub(super) struct Clients {
     pub(super) pods: Pods,
     pub(super) view: LateView,
-    pub(super) names: Arc<dyn Names>,
+    pub(super) resolver: Arc<Resolver>,
     pub(super) journal: Journal,
 }
 
@@ -119,8 +110,12 @@ impl Clients {
     /// The application of a pod, if the pod runs.
     pub(super) fn client(&self, name: &ObjectName) -> Option<Client<SimHost>> {
         let started = self.pods.get(name)?;
-        let client =
-            Client { host: started.host, pod: started.app, names: self.names.clone(), journal: self.journal.clone() };
+        let client = Client {
+            host: started.host,
+            pod: started.app,
+            resolver: self.resolver.clone(),
+            journal: self.journal.clone(),
+        };
         client.host.is_alive().then_some(client)
     }
 
