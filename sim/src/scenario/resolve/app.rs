@@ -64,11 +64,9 @@ impl Resolver<'_> {
                 None => Delay::None,
                 Some(DelayForm::Fixed(time)) => Delay::Fixed(time.0),
                 Some(DelayForm::Range(span)) => Delay::Uniform { least: span.from, most: span.to },
-                Some(DelayForm::Mixed(mixed)) => Delay::Mixed {
-                    mostly: mixed.mostly.0,
-                    sometimes: mixed.sometimes.0,
-                    millionths: mixed.share.millionths,
-                },
+                Some(DelayForm::Mixed(mixed)) => {
+                    Delay::Mixed { mostly: mixed.mostly.0, sometimes: mixed.sometimes.0, millionths: mixed.share.0 }
+                }
             },
             body,
             body_bytes: app.body.map_or(0, |size| size.0),
@@ -89,7 +87,7 @@ impl Resolver<'_> {
             errors: app
                 .errors
                 .as_ref()
-                .map(|errors| ErrorShare { millionths: errors.share.millionths, with: failure(errors.with) }),
+                .map(|errors| ErrorShare { millionths: errors.share.0, with: failure(errors.with) }),
             answer: match app.answer {
                 AnswerWay::Echo => Answer::Echo,
                 AnswerWay::EchoThenClose => Answer::EchoThenClose,

@@ -10,6 +10,7 @@ use crate::cluster::yaml::{Position, Spanned};
 use crate::record::Outcome;
 use crate::scenario::expect::{REFUSALS, outcome_name};
 use crate::scenario::plan::Expectation;
+use crate::scenario::quantity::Share;
 use crate::scenario::schema::{Denied, Expect, ScenarioFile};
 
 /// What an expectation is about.
@@ -263,7 +264,7 @@ impl Resolver<'_> {
             let problem = Problem::new("a split has either `tolerance` or `confidence`");
             self.complain(split.position, problem);
         }
-        if split.confidence.is_some_and(|confidence| confidence.millionths == 1_000_000) {
+        if split.confidence.is_some_and(|confidence| confidence == Share::ALL) {
             let problem = Problem::new("chance can do anything: no split passes with certainty");
             self.complain(split.position, problem.hint("write a `confidence` below 100%, such as 99.9999%"));
         }

@@ -48,7 +48,7 @@ impl Runner<'_> {
             }
         }
         (result.bytes_sent, result.bytes_received) = (exchange.bytes_sent, exchange.bytes_received);
-        if requests.explain {
+        if requests.explain || self.options.explain {
             let path = exchange.local.map(|local| self.paths.of(local, step, exchange.ended)).unwrap_or_default();
             result.decisions = decisions(&path);
         }

@@ -50,6 +50,8 @@ pub struct RunOptions {
     pub until: Option<Duration>,
     /// Order of tasks ready at the same instant.
     pub task_order: TaskOrder,
+    /// The record tells of every request who decided what at each hop, not only where the scenario asks for it.
+    pub explain: bool,
     /// Where the run tells how far it has come, in virtual nanoseconds, for whoever shows progress.
     pub reached: Option<Arc<AtomicU64>>,
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::forms::{DelayForm, OneOrMany};
 use super::values::Texts;
 use crate::cluster::yaml::Spanned;
-use crate::scenario::quantity::{Percent, Size};
+use crate::scenario::quantity::{Share, Size};
 
 /// How a workload answers, where it shall not simply echo.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -114,7 +114,7 @@ pub enum CountWay {
 #[serde(deny_unknown_fields)]
 pub struct ErrorsSection {
     /// How many: `10%`.
-    pub share: Percent,
+    pub share: Share,
     /// How they fail; default status 503.
     #[serde(default)]
     pub with: FailureForm,

@@ -9,7 +9,7 @@ use super::forms::OneOrMany;
 use super::outcome::{ConditionForm, GrpcExpected, NumberRange, ReceivedSection, SplitSection};
 use crate::cluster::yaml::Spanned;
 use crate::record::Outcome;
-use crate::scenario::quantity::{Amount, Bound, Percent, Time};
+use crate::scenario::quantity::{Amount, Bound, Share, Time};
 
 /// What must come of a step or a load. What is not mentioned does not matter.
 ///
@@ -67,10 +67,10 @@ pub struct Expect {
     /// How many must be as expected: `8`, `">= 90%"`.
     pub success: Option<Bound<Amount>>,
     /// How many of all must be as expected, as far as chance allows: `90%`. See `tolerance`.
-    pub share: Option<Percent>,
+    pub share: Option<Share>,
     /// With `share`: how far it may be off, in percent of all: `3%`. Default: what chance explains at the probability of
     /// 99.9999%.
-    pub tolerance: Option<Percent>,
+    pub tolerance: Option<Share>,
     /// How answers share out over backends, as far as chance allows.
     pub split: Option<Spanned<SplitSection>>,
     /// How many requests there were. Loads only.

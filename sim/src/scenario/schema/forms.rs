@@ -16,7 +16,7 @@ use super::action::ReadWay;
 use super::expect::{Denied, SourceIp, Statuses};
 use super::{Invariants, LinkForm, LinkSection, NodeSection, Nodes, SwitchedOff};
 use crate::cluster::yaml::{Position, Spanned};
-use crate::scenario::quantity::{Percent, Size, Span, Time};
+use crate::scenario::quantity::{Share, Size, Span, Time};
 
 /// One thing, or a list of them.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ pub struct MixedDelay {
     /// Sometimes this.
     pub sometimes: Time,
     /// How often `sometimes`: `1%`.
-    pub share: Percent,
+    pub share: Share,
 }
 
 type Read<T, E> = Result<T, E>;

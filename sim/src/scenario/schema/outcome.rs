@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::values::GrpcCodes;
 use crate::cluster::yaml::Spanned;
-use crate::scenario::quantity::{Amount, Bound, Percent};
+use crate::scenario::quantity::{Amount, Bound, Share};
 
 /// Numbers of requests, counted from 1: `3`, or `2..5` with both ends, or `2..`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +25,9 @@ pub struct SplitSection {
     /// Weights by workload or pod: `{deploy/a.shop: 90, deploy/b.shop: 10}`. Zero: none of them.
     pub weights: BTreeMap<String, u32>,
     /// How far a share may be from its weight's, in percent of all answers: `3%`. Default: what chance explains.
-    pub tolerance: Option<Percent>,
+    pub tolerance: Option<Share>,
     /// With what probability an honest split passes, where there is no `tolerance`; default `99.9999%`.
-    pub confidence: Option<Percent>,
+    pub confidence: Option<Share>,
 }
 
 /// How a gRPC call must end.
