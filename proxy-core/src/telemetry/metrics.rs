@@ -135,6 +135,7 @@ fn reporter_label(reporter: Reporter) -> &'static str {
     match reporter {
         Reporter::Source => "source",
         Reporter::Destination => "destination",
+        Reporter::Waypoint => "waypoint",
     }
 }
 
@@ -185,6 +186,7 @@ impl Sink for Metrics {
                 }
             }
             Event::Dns(request) => counts.dns.count(request, max),
+            Event::Request { .. } => {}
             Event::Refused { .. } | Event::Judged { .. } | Event::Tunnel(_) | Event::Certificate { .. } => {}
         }
     }

@@ -5,6 +5,7 @@ mod dns;
 mod event;
 pub mod metrics;
 mod reason;
+mod request;
 #[cfg(test)]
 mod samples;
 mod sink;
@@ -17,4 +18,5 @@ pub use event::{
 };
 pub use metrics::Metrics;
 pub use reason::{Reason, ResponseFlags};
+pub use request::{Attempt, MirroredCopy, PolicyOutcome, RequestInfo, RequestProtocol, TokenOutcome};
 pub use sink::{Fanout, NullSink, Sink};

@@ -1,0 +1,313 @@
+//! Sending a request to a backend: endpoints, tries, time.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Body as _;
+
+use super::exchange::{Incoming, Turn};
+use super::http::body::{Body, BodyError};
+use super::http::replay::Replay;
+use super::http::timed::{Deadline, Timed};
+use super::local_reply::LocalReply;
+use super::routing::{Action, Plan, Routed, no_target, route};
+use super::tries::{self, Tried};
+use super::upstream::clients::ReuseLimits;
+use super::upstream::failure::{FailureKind, UpstreamFailure};
+use super::upstream::pick::pick;
+use super::upstream::target::{Target, Version, transport_of};
+use super::{filters, head, mirror, websocket};
+use crate::hbone::TraceParent;
+use crate::host::Host;
+use crate::identity::CertificateAuthority;
+use crate::net::race::{First, race};
+use crate::route::{AbortStatus, CorsDecision, CorsHeaders};
+use crate::telemetry::{Attempt, Reason, ResponseFlags};
+
+/// Answers one request: filters in their order, then its route.
+pub(super) async fn answer<H: Host, C: CertificateAuthority>(
+    turn: Turn<H, C>,
+    mut incoming: Incoming,
+) -> Result<Response<Body>, LocalReply> {
+    let judged = filters::judge(&turn, &mut incoming).await?;
+    let Routed { delay, abort, cors, response_headers, action } = route(&turn, &mut incoming, judged.claims.as_ref());
+    if let Some(delay) = delay {
+        turn.flag(ResponseFlags::DelayInjected);
+        turn.shared.host.sleep(delay).await;
+    }
+    if let Some(status) = abort {
+        return Err(aborted(status));
+    }
+    let allowed = match cors {
+        CorsDecision::Preflight(headers) => return Ok(preflight(&headers)),
+        CorsDecision::Allow(headers) => Some(headers),
+        CorsDecision::Pass => None,
+    };
+    let outcome = match action {
+        Action::Forward(plan) => send(&turn, incoming, *plan).await,
+        Action::Respond(response) => {
+            turn.log.note(|info| info.details = "direct_response".into());
+            Ok(response)
+        }
+        Action::Refuse(reply) => Err(reply),
+    };
+    match outcome {
+        Ok(mut response) => {
+            response_headers.apply_to_response(response.headers_mut());
+            judged.apply_to_response(response.headers_mut());
+            if let Some(allowed) = allowed {
+                allowed.apply(response.headers_mut());
+            }
+            Ok(response)
+        }
+        Err(mut reply) => {
+            reply.headers.extend(allowed.into_iter().flat_map(|allowed| allowed.0));
+            Err(reply)
+        }
+    }
+}
+
+fn aborted(status: AbortStatus) -> LocalReply {
+    let reply = |status| LocalReply::new(status, Reason::FaultInjected, "fault_filter_abort", "fault filter abort");
+    match status {
+        AbortStatus::Http(status) => reply(status),
+        AbortStatus::Grpc(status) => LocalReply { grpc_status: Some(status), ..reply(200) },
+    }
+}
+
+fn preflight(headers: &CorsHeaders) -> Response<Body> {
+    let mut response = Response::new(super::http::body::empty());
+    response.headers_mut().insert(::http::header::CONTENT_LENGTH, HeaderValue::from(0));
+    headers.apply(response.headers_mut());
+    response
+}
+
+/// Sends until there is an answer to give, or no more tries.
+async fn send<H: Host, C: CertificateAuthority>(
+    turn: &Turn<H, C>,
+    incoming: Incoming,
+    plan: Plan,
+) -> Result<Response<Body>, LocalReply> {
+    let Incoming { mut head, body, upgrade, span, body_verdict, .. } = incoming;
+    let http2 = plan.version == Version::Http2;
+    let bad = || LocalReply::new(400, Reason::MalformedRequest, "invalid_authority", "");
+    let request_timeout =
+        plan.timeouts.request.or_else(|| if turn.grpc { tries::grpc_timeout(head.headers()) } else { None });
+    head::retarget(&mut head, plan.path.clone(), &plan.authority, http2).ok_or_else(bad)?;
+    let retries = plan.retry.as_ref().map_or(0, |retry| retry.attempts);
+    let keep = retries > 0 || !plan.mirrors.is_empty();
+    let replay = Replay::new(body, if keep { turn.shared.config.replay_max } else { 0 });
+    let trace = TraceParent { trace: span.trace, span: span.span, flags: u8::from(span.sampled) };
+    mirror::send(turn, &plan, &head, &replay, trace);
+
+    let mut deadline = after_request(turn, &replay, request_timeout);
+    let mut number = 0;
+    loop {
+        number += 1;
+        head.headers_mut().insert(head::ATTEMPT_COUNT, HeaderValue::from(number));
+        let picked = match target(turn, &plan) {
+            Ok(target) => target,
+            Err(reply) => {
+                note_no_endpoint(turn, &reply);
+                return Err(reply);
+            }
+        };
+        let request = clone_head(&head, replay.again());
+        let trying = one_try(turn, &plan, &picked, request, trace, &replay);
+        let outcome = match race(deadline.as_mut(), trying).await {
+            First::Left(()) => {
+                note_attempt(turn, &picked, number, Err(&timed_out_failure()));
+                return Err(timed_out("response_timeout"));
+            }
+            First::Right(outcome) => outcome,
+        };
+        let tried = match &outcome {
+            Ok(response) => Tried::Answered { status: response.status().as_u16(), headers: response.headers() },
+            Err(failure) => Tried::Failed(failure.kind),
+        };
+        let retriable = plan.retry.as_ref().is_some_and(|retry| tries::is_retriable(&retry.on, &tried));
+        note_attempt(turn, &picked, number, outcome.as_ref().map(|response| response.status().as_u16()));
+        if retriable && number <= retries && replay.can_repeat() {
+            drop(outcome);
+            let wait = plan.retry.as_ref().map(|retry| tries::backoff(retry, number, &mut turn.shared.rng.lock()));
+            let waiting = turn.shared.host.sleep(wait.unwrap_or_default());
+            if let First::Left(()) = race(deadline.as_mut(), waiting).await {
+                return Err(timed_out("response_timeout"));
+            }
+            continue;
+        }
+        let given_up = retriable && retries > 0 && number > retries;
+        return match outcome {
+            Ok(response) => {
+                if given_up {
+                    turn.flag(ResponseFlags::UpstreamRetryLimit);
+                }
+                let timed = request_timeout.is_some().then_some(deadline);
+                Ok(finish(turn, plan, response, upgrade, timed))
+            }
+            Err(failure) => {
+                if failure.kind == FailureKind::Request || replay.failure().is_some() {
+                    return Err(bad_body(replay.failure(), body_verdict.and_then(|verdict| verdict.violation())));
+                }
+                turn.log.note(|info| info.transport_failure = Some(failure.text.clone()));
+                let mut reply = unanswered(&failure);
+                if given_up {
+                    reply.flags.push(ResponseFlags::UpstreamRetryLimit);
+                }
+                Err(reply)
+            }
+        };
+    }
+}
+
+/// One try, with its own limit of time.
+async fn one_try<H: Host, C: CertificateAuthority>(
+    turn: &Turn<H, C>,
+    plan: &Plan,
+    target: &Target,
+    request: Request<Body>,
+    trace: TraceParent,
+    replay: &Replay,
+) -> Result<Response<Body>, UpstreamFailure> {
+    let pool = plan.backend.as_ref().map(|known| &known.policy.pool);
+    let limits = ReuseLimits {
+        requests_max: pool.map_or(0, |pool| pool.max_requests_per_connection),
+        idle_max: pool.map_or(Some(Duration::from_secs(3600)), |pool| pool.http_idle_timeout),
+    };
+    let sending = turn.shared.clients.send(&turn.shared, target, plan.version, limits, trace, request);
+    let limit = after_request(turn, replay, plan.timeouts.backend_request);
+    match race(limit, sending).await {
+        First::Left(()) => Err(UpstreamFailure::new(FailureKind::TryTimeout, "the try took too long")),
+        First::Right(outcome) => outcome,
+    }
+}
+
+/// Completes `limit` after the client has sent all of its request; never without a limit.
+fn after_request<H: Host, C: CertificateAuthority>(
+    turn: &Turn<H, C>,
+    replay: &Replay,
+    limit: Option<Duration>,
+) -> Deadline {
+    let Some(limit) = limit else { return Box::pin(pending()) };
+    let (host, replay) = (turn.shared.host.clone(), replay.clone());
+    Box::pin(async move {
+        replay.over().await;
+        host.sleep(limit).await;
+    })
+}
+
+fn clone_head(head: &Request<()>, body: Body) -> Request<Body> {
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method().clone();
+    *request.uri_mut() = head.uri().clone();
+    *request.version_mut() = head.version();
+    *request.headers_mut() = head.headers().clone();
+    request
+}
+
+fn target<H: Host, C: CertificateAuthority>(turn: &Turn<H, C>, plan: &Plan) -> Result<Target, LocalReply> {
+    let destination = turn.downstream.attached.destination();
+    match (&plan.backend, &turn.downstream.attached) {
+        (Some(known), _) => pick(&turn.snapshot, &turn.own, known, destination, &mut turn.shared.rng.lock())
+            .map_err(|none| no_target(&none)),
+        (None, super::attach::Attached::Workload { workload, destination }) => Ok(Target {
+            transport: transport_of(workload, &[]),
+            workload: workload.clone(),
+            address: *destination,
+            connect_timeout: Duration::from_secs(10),
+        }),
+        (None, super::attach::Attached::Service { .. }) => {
+            Err(LocalReply::new(503, Reason::NoHealthyEndpoint, "no_healthy_upstream", "no healthy upstream"))
+        }
+    }
+}
+
+fn finish<H: Host, C: CertificateAuthority>(
+    turn: &Turn<H, C>,
+    plan: Plan,
+    mut response: Response<Body>,
+    upgrade: Option<hyper::upgrade::OnUpgrade>,
+    deadline: Option<Deadline>,
+) -> Response<Body> {
+    let took = turn.shared.host.now() - turn.started;
+    turn.log.note(|info| info.upstream_time = Some(took));
+    let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    head::strip_hop_by_hop(response.headers_mut(), upgraded);
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    response.headers_mut().insert(head::SERVICE_TIME, HeaderValue::from(millis));
+    plan.response_headers.apply_to_response(response.headers_mut());
+    if upgraded {
+        return websocket::switch(turn, upgrade, response);
+    }
+    match deadline {
+        Some(deadline) if !response.body().is_end_stream() => response.map(|body| Timed::new(body, deadline)),
+        _ => response,
+    }
+}
+
+fn note_attempt<H: Host, C: CertificateAuthority>(
+    turn: &Turn<H, C>,
+    target: &Target,
+    number: u32,
+    outcome: Result<u16, &UpstreamFailure>,
+) {
+    let after = turn.shared.host.now() - turn.started;
+    turn.log.note(|info| {
+        debug_assert!(number as usize == info.attempts.len() + 1);
+        info.attempts.push(Attempt {
+            endpoint: Some(target.workload.clone()),
+            address: Some(target.address),
+            after,
+            status: outcome.ok(),
+            reason: outcome.err().map_or(Reason::Completed, UpstreamFailure::reason),
+            error: outcome.err().map(|failure| failure.text.clone()),
+        });
+    });
+}
+
+fn note_no_endpoint<H: Host, C: CertificateAuthority>(turn: &Turn<H, C>, reply: &LocalReply) {
+    let after = turn.shared.host.now() - turn.started;
+    turn.log.note(|info| {
+        info.attempts.push(Attempt {
+            endpoint: None,
+            address: None,
+            after,
+            status: None,
+            reason: reply.reason,
+            error: Some(Arc::from(&*reply.body)),
+        });
+    });
+}
+
+fn timed_out_failure() -> UpstreamFailure {
+    UpstreamFailure::new(FailureKind::TryTimeout, "the request took longer than its route allows")
+}
+
+fn timed_out(details: &str) -> LocalReply {
+    LocalReply::new(504, Reason::RequestTimeout, details, "upstream request timeout")
+}
+
+/// What the client is told when its own body was at fault.
+fn bad_body(failure: Option<BodyError>, violation: Option<super::http::framing::Violation>) -> LocalReply {
+    match (failure, violation) {
+        (_, Some(violation)) => LocalReply::new(violation.status, Reason::MalformedRequest, violation.detail, ""),
+        (Some(BodyError::Malformed(_)), None) => {
+            LocalReply::new(400, Reason::MalformedRequest, "http1.codec_error", "")
+        }
+        (_, None) => LocalReply::new(400, Reason::ClientGone, "downstream_remote_disconnect", ""),
+    }
+}
+
+/// What the client is told when no endpoint answered.
+fn unanswered(failure: &UpstreamFailure) -> LocalReply {
+    if failure.kind == FailureKind::TryTimeout {
+        return timed_out("upstream_per_try_timeout");
+    }
+    let reset = failure.reset_reason();
+    let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reset}");
+    let details = format!("upstream_reset_before_response_started{{{}}}", reset.replace(' ', "_"));
+    let status = if failure.kind == FailureKind::Protocol { 502 } else { 503 };
+    LocalReply::new(status, failure.reason(), details, body)
+}
