@@ -225,13 +225,14 @@ fn proven(hops: &[Hop]) -> Option<String> {
 }
 
 /// Reasons that mean that policy refused.
-pub(super) const REFUSALS: [&str; 6] = [
+pub(super) const REFUSALS: [&str; 7] = [
     "policy_denied",
     "policy_not_allowed",
     "policy_unknown",
     "policy_changed",
     "workload_changed",
     "refused_by_peer_policy",
+    "refused_by_provider",
 ];
 
 fn judge_denied(denied: &Denied, result: &RequestResult, found: &str, complain: &mut impl FnMut(String, String)) {

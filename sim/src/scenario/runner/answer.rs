@@ -8,7 +8,7 @@ use super::outcome::Client;
 use crate::app::{EchoAnswer, HttpAnswer, HttpExchange, POD_HEADER, grpc_code_name};
 use crate::record::{Backend, GrpcResult, ReceivedCopy, RequestResult};
 use crate::scenario::decision::decisions;
-use crate::scenario::path::ServerSide;
+use crate::scenario::path::{Asked, ServerSide};
 
 impl Runner<'_> {
     pub(super) fn request(
@@ -30,7 +30,19 @@ impl Runner<'_> {
             error: exchange.error.as_deref(),
         };
         let backend = answer.and_then(backend_of);
-        let mut result = self.result(&seen, step, backend, answer.map(|answer| answer.status));
+        let id = self.paths.servers(exchange.flow).iter().find_map(|side| {
+            let head = side.request.as_ref()?;
+            head.headers.iter().find(|(name, _)| name == "x-request-id").map(|(_, value)| value.as_str())
+        });
+        let asked = Asked {
+            method: &requests.method,
+            path: &requests.path,
+            id,
+            started: exchange.started,
+            ended: exchange.ended,
+        };
+        let path = exchange.local.map(|local| self.paths.of_request(local, step, &asked)).unwrap_or_default();
+        let mut result = self.result_of_path(&seen, &path, backend, answer.map(|answer| answer.status));
         if let Some(answer) = answer {
             result.headers = answer.headers.iter().filter(|(name, _)| name != POD_HEADER).cloned().collect();
             result.body = String::from_utf8_lossy(&answer.body).into_owned();
@@ -49,7 +61,6 @@ impl Runner<'_> {
         }
         (result.bytes_sent, result.bytes_received) = (exchange.bytes_sent, exchange.bytes_received);
         if requests.explain || self.options.explain {
-            let path = exchange.local.map(|local| self.paths.of(local, step, exchange.ended)).unwrap_or_default();
             result.decisions = decisions(&path);
         }
         result

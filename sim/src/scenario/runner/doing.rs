@@ -61,6 +61,9 @@ pub(super) enum Doing {
 pub(super) struct Requests {
     pub(super) client: Arc<AppPod>,
     pub(super) target: String,
+    pub(super) method: Arc<str>,
+    /// Path and query.
+    pub(super) path: Arc<str>,
     pub(super) wanted: usize,
     /// Whether it is told who decided what.
     pub(super) explain: bool,
@@ -88,6 +91,8 @@ pub(super) fn requests(clients: &Clients, plan: &RequestPlan, now: Instant) -> D
     let doing = Requests {
         client: client.pod.clone(),
         target: format!("{said} {target}"),
+        method: plan.method.clone(),
+        path: target.path.clone(),
         wanted: plan.count as usize,
         explain: plan.explain,
         done: done.clone(),

@@ -14,7 +14,7 @@ use crate::exec::StallReport;
 use crate::invariant::Quiescence;
 use crate::record::{Backend, FlowEnd, FlowId, LoadResult, Outcome, RequestResult, RunRecord, StepResult, Verdict};
 use crate::scenario::expect::{self, Facts, Stream};
-use crate::scenario::explain::{Seen, clock, explain};
+use crate::scenario::explain::{Seen, clock, explain, refused_on_the_way};
 use crate::scenario::path::{HopRecord, who_knows};
 use crate::scenario::plan::Action;
 use crate::scenario::schema::ClosedBy;
@@ -286,6 +286,17 @@ impl Runner<'_> {
         status: Option<u16>,
     ) -> RequestResult {
         let path = client.local.map(|local| self.paths.of(local, since, client.ended)).unwrap_or_default();
+        self.result_of_path(client, &path, backend, status)
+    }
+
+    /// As `result`, where the path is known.
+    pub(super) fn result_of_path(
+        &self,
+        client: &Client<'_>,
+        path: &[&HopRecord],
+        backend: Option<Backend>,
+        status: Option<u16>,
+    ) -> RequestResult {
         let backend = backend.or_else(|| {
             self.paths.servers(client.flow).last().map(|side| Backend {
                 namespace: side.pod.namespace.to_string(),
@@ -295,7 +306,7 @@ impl Runner<'_> {
             })
         });
         let went_well = matches!(client.outcome, Outcome::Completed | Outcome::Held);
-        let knows = if went_well { None } else { who_knows(&path) };
+        let knows = if went_well { refused_on_the_way(path) } else { who_knows(path) };
         let decided =
             knows.map(|(hop, _)| hop).or_else(|| path.iter().rev().find(|hop| hop.policy().is_some()).copied());
         let seen = Seen {
@@ -319,7 +330,7 @@ impl Runner<'_> {
             hops: path.iter().map(|hop| hop.hop()).collect(),
             reason: knows.map(|(_, reason)| reason.name().to_owned()),
             policy: decided.and_then(|hop| hop.policy()).map(ToString::to_string),
-            explanation: explain(&seen, &path),
+            explanation: explain(&seen, path),
             backend,
             flow: client.flow.0,
             trailers: Vec::new(),
