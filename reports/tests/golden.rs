@@ -46,6 +46,12 @@ fn request(at_ns: u64, denied: bool) -> RequestResult {
         } else {
             "Answered 200 by ratings-7f6b8 over HBONE.".into()
         },
+        flow: 1,
+        trailers: vec![],
+        grpc: None,
+        messages: None,
+        copies: vec![],
+        decisions: vec![],
     }
 }
 
@@ -71,6 +77,7 @@ fn record() -> RunRecord {
                 judged: true,
                 failures: vec![],
                 requests: vec![request(1_000_000_000, false), request(1_010_000_000, false)],
+                conditions: vec![],
             },
             StepResult {
                 at_ns: 2_000_000_000,
@@ -81,6 +88,7 @@ fn record() -> RunRecord {
                 judged: true,
                 failures: vec![],
                 requests: vec![],
+                conditions: vec![],
             },
             StepResult {
                 at_ns: 3_000_000_000,
@@ -91,6 +99,7 @@ fn record() -> RunRecord {
                 judged: true,
                 failures: vec!["expected status 200, found a reset: denied by shop/deny-storefront".into()],
                 requests: vec![request(3_000_000_000, true)],
+                conditions: vec![],
             },
         ],
         load: vec![LoadResult {

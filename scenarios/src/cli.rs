@@ -15,6 +15,7 @@ Examples:
   meshsim run shop.yaml --seed 7 --until 5.2s              replay, and stop there
   meshsim run shop.yaml --json - | jq .verdict             for other programs
   meshsim run shop.yaml --report out                       a page to look at
+  meshsim explain shop.yaml --request 3                    who decided what on its way
   meshsim list                                             what there is, and what it proves
 
 Exit status: 0 if everything held, 1 if an expectation or an invariant did not, 2 if the input is wrong.";
@@ -31,6 +32,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run scenarios and say what came of them
     Run(RunArguments),
+    /// Run a scenario and tell of its requests which route, rule and policy decided at each hop
+    Explain(ExplainArguments),
     /// Name the scenarios there are, each with the sentence it proves
     List(ListArguments),
     /// Print the JSON Schema of scenario files
@@ -75,6 +78,29 @@ pub(crate) struct RunArguments {
     /// Only what did not hold, and the last line
     #[arg(long, short)]
     pub(crate) quiet: bool,
+
+    /// Colours
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Colour,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArguments {
+    /// Scenario file
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenario: PathBuf,
+
+    /// Only the request of this number, counted from 1 over all steps
+    #[arg(long, value_name = "N")]
+    pub(crate) request: Option<NonZeroUsize>,
+
+    /// Seed, instead of the scenario's own
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// As JSON instead
+    #[arg(long)]
+    pub(crate) json: bool,
 
     /// Colours
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]

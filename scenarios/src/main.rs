@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.command {
         Command::Run(arguments) => command::run::run(&arguments),
+        Command::Explain(arguments) => command::explain::run(&arguments),
         Command::List(arguments) => command::list::run(&arguments),
         Command::Schema(arguments) => command::schema::run(&arguments),
     };

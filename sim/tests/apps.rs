@@ -9,7 +9,7 @@ use bytes::Bytes;
 use proxy_core::host::Instant;
 use sim::app::{
     Answer, Behaviour, Client, Delay, EchoPort, HttpExchange, HttpRequest, Load, LoadSpec, Order, PortProtocol,
-    Reading, Schedule, StreamSpec, Target, Traffic, serve,
+    Reading, RequestKind, Schedule, StreamSpec, Target, Traffic, Tries, serve,
 };
 use sim::fabric::{NamespaceSpec, NodeSpec};
 use sim::node::{Sim, SimConfig, SimHost};
@@ -47,8 +47,9 @@ fn world(behaviour: Behaviour) -> World {
     let journal = Journal::new();
     let behaviour = Arc::new(behaviour);
     let ports = [PortProtocol::Http, PortProtocol::Tcp, PortProtocol::Sniffed].into_iter().zip(PORT..);
-    let ports: Vec<EchoPort> =
-        ports.map(|(protocol, port)| EchoPort { port, protocol, behaviour: behaviour.clone() }).collect();
+    let ports: Vec<EchoPort> = ports
+        .map(|(protocol, port)| EchoPort { port, protocol, behaviour: behaviour.clone(), tries: Tries::default() })
+        .collect();
     serve(&server, &server_pod, &ports, &journal).expect("the ports are free");
     let client = Client { host: client, pod: client_pod, resolver: Arc::default(), journal: journal.clone() };
     World { sim, client, server, journal }
@@ -61,6 +62,7 @@ fn request(target: &str) -> HttpRequest {
         headers: vec![("x-a".into(), "b".into())],
         body: Bytes::new(),
         http2: false,
+        kind: RequestKind::Plain,
         timeout: Duration::from_secs(5),
     }
 }
@@ -86,6 +88,7 @@ fn stream(port: u16) -> StreamSpec {
     StreamSpec {
         target: Target::parse(&format!("tcp://10.0.0.2:{port}")).expect("a target"),
         send: 100_000,
+        server_first: false,
         half_close: false,
         read: Reading::All,
         hold: false,

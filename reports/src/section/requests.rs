@@ -91,6 +91,16 @@ fn write_request(html: &mut Html, request: &RequestResult, times: usize) {
                 None => html.leaf("span", &[("class", "arrow cut")], "✗"),
             }
         });
+        if !request.decisions.is_empty() {
+            html.element("dl", &[("class", "decisions")], |html| {
+                for decision in &request.decisions {
+                    html.leaf("dt", &[], &decision.at);
+                    for words in &decision.words {
+                        html.leaf("dd", &[], words);
+                    }
+                }
+            });
+        }
         html.element("p", &[("class", "hint")], |html| {
             html.text(&request.target);
             if let Some(status) = request.status {

@@ -98,6 +98,7 @@ fn work_off(
                         seed: job.seed,
                         until: arguments.until.map(|time| time.0),
                         task_order: arguments.task_order.into(),
+                        explain: false,
                         reached: Some(reached.clone()),
                     };
                     let started = Instant::now();

@@ -10,7 +10,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use proxy_core::host::Instant;
 use sim::app::{
-    Client, EchoPort, HttpRequest, Load, LoadSpec, LoadTally, PortProtocol, Resolver, Schedule, Target, Traffic, serve,
+    Client, EchoPort, HttpRequest, Load, LoadSpec, LoadTally, PortProtocol, RequestKind, Resolver, Schedule, Target,
+    Traffic, Tries, serve,
 };
 use sim::cluster::{ClusterConfig, yaml};
 use sim::fabric::NodeSpec;
@@ -209,7 +210,8 @@ struct Started(Arc<Mutex<BTreeMap<usize, Vec<Client<SimHost>>>>>);
 
 impl AppFactory for Started {
     fn start(&mut self, start: AppStart<'_>) -> Option<Box<dyn App>> {
-        let port = EchoPort { port: 8080, protocol: PortProtocol::Http, behaviour: Arc::default() };
+        let port =
+            EchoPort { port: 8080, protocol: PortProtocol::Http, behaviour: Arc::default(), tries: Tries::default() };
         serve(start.host, start.app_pod, &[port], start.journal).ok()?;
         let deployment = start.pod.meta.label("app")?.strip_prefix("app-")?.parse().ok()?;
         let (host, pod, journal) = (start.host.clone(), start.app_pod.clone(), start.journal.clone());
@@ -238,6 +240,7 @@ fn request(deployment: usize) -> HttpRequest {
         headers: vec![("user-agent".to_owned(), "meshsim".to_owned())],
         body: Default::default(),
         http2: false,
+        kind: RequestKind::Plain,
         timeout: Duration::from_secs(10),
     }
 }

@@ -15,6 +15,11 @@ pub(crate) fn first_line(flow: FlowId) -> String {
     format!("{FLOW_HEADER} {flow}\n")
 }
 
+/// What a server that speaks first says, before it echoes.
+pub(crate) fn greeting(pod: &str) -> String {
+    format!("220 {pod} ready\n")
+}
+
 /// What the start of a raw stream says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FirstLine {

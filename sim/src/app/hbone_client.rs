@@ -13,7 +13,7 @@ use proxy_core::tls::{SigningKey, TlsOptions, connect, validity};
 
 use super::flow::ending_of;
 use super::http_client::{outcome_of, outcome_of_dial};
-use super::http_server::http2_ending;
+use super::http2_server::http2_ending;
 use crate::record::{AppEvent, Ending, Journal, Outcome};
 
 /// How long its certificates last.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use proxy_core::Host;
 use proxy_core::host::timer::timeout;
 use proxy_core::host::{Instant, Stream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc};
 
 use super::client::{Client, OpenError};
@@ -49,6 +49,17 @@ impl<H: Host> Client<H> {
         self.host.spawn("stream client", talk.run(inbox));
         StreamHandle { shared, orders }
     }
+}
+
+/// Reads the line of a server that speaks first.
+async fn greeted<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<()> {
+    const LONGEST: usize = 1024;
+    for _ in 0..LONGEST {
+        if stream.read_u8().await? == b'\n' {
+            return Ok(());
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "a line without an end"))
 }
 
 /// One stream's task.
@@ -104,8 +115,22 @@ impl<H: Host> Talk<H> {
             let report = &mut self.shared.state.lock().report;
             (report.local, report.dialled) = (Some(opened.local), Some(opened.to));
         }
-        let tallies = opened.wire.tallies().clone();
-        let (mut reader, mut writer) = tokio::io::split(opened.wire);
+        let mut wire = opened.wire;
+        if self.spec.server_first {
+            let left = deadline.saturating_since(host.now());
+            let (ending, error) = match timeout(host, left, greeted(&mut wire)).await {
+                Ok(Ok(())) => (Ending::Finished, None),
+                Ok(Err(error)) => (ending_of(&error), Some(format!("before the server spoke: {error}"))),
+                Err(_) => (Ending::TimedOut, Some(format!("the server did not speak in {:?}", self.spec.timeout))),
+            };
+            if let Some(error) = error {
+                end.ended(ending);
+                wire.into_inner().reset();
+                return self.over(ending, outcome_of(ending), Some(error));
+            }
+        }
+        let tallies = wire.tallies().clone();
+        let (mut reader, mut writer) = tokio::io::split(wire);
         let (ending, error) = self.converse(&mut reader, &mut writer, &tallies, inbox, deadline).await;
         end.ended(ending);
         end.first_wrong_byte = self.shared.state.lock().first_wrong;

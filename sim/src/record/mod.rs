@@ -7,8 +7,10 @@ mod result;
 
 pub use journal::Journal;
 pub use names::NameAnswer;
-pub use observation::{AppEvent, AppPod, Ending, FlowEnd, FlowId, Observation, ObservationKind, Tally, WireFact};
+pub use observation::{
+    AppEvent, AppPod, Ending, FlowEnd, FlowId, Observation, ObservationKind, ReceivedHead, Tally, WireFact,
+};
 pub use result::{
-    Backend, Evidence, Hop, LoadResult, Outcome, QuantilesNs, RequestResult, RunRecord, StepResult, TopologyNode,
-    TopologyPod, Verdict, Violation,
+    Backend, ConditionResult, Decision, Evidence, GrpcResult, Hop, LoadResult, Outcome, QuantilesNs, ReceivedCopy,
+    RequestResult, RunRecord, StepResult, TopologyNode, TopologyPod, Verdict, Violation,
 };

@@ -121,6 +121,21 @@ impl fmt::Display for AppPod {
     }
 }
 
+/// The head of an HTTP request as its server received it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedHead {
+    /// Method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The `host` header or `:authority`.
+    pub host: String,
+    /// `HTTP/1.1` or `HTTP/2`.
+    pub proto: &'static str,
+    /// Names in lower case and values, in order.
+    pub headers: Vec<(String, String)>,
+}
+
 /// Bytes seen at one end, in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -227,6 +242,8 @@ pub enum AppEvent {
         local: SocketAddr,
         /// Who it sees as its client.
         peer: SocketAddr,
+        /// What an HTTP server read; `None` for a raw stream.
+        request: Option<Arc<ReceivedHead>>,
     },
     /// A client has read a complete answer.
     Answered {

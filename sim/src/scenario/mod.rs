@@ -1,9 +1,12 @@
 //! Scenario files: the language, its meaning, and running it.
 //!
 //! - [`schema`]: the file as written; [`quantity`]: the quantities in it.
+//! - [`token`]: tokens that are made when requests are.
 //! - [`plan`]: the file with every name looked up; resolving does that and says what is wrong.
 //! - [`run`]: from a plan to a [`RunRecord`](crate::record::RunRecord): steps, paths, explanations, expectations.
 
+mod conditions;
+mod decision;
 mod expect;
 mod explain;
 mod path;
@@ -12,6 +15,7 @@ pub mod quantity;
 mod resolve;
 mod runner;
 pub mod schema;
+pub mod token;
 mod workload;
 
 use std::path::Path;

@@ -124,7 +124,7 @@ fn i5_speaks_when_a_server_sees_a_foreign_source_address() {
     let to: SocketAddr = "10.96.7.7:80".parse().expect("an address");
     story.app(AppEvent::Dialled { flow: FlowId(1), client, to, intended: "tcp://server.shop:80".into() });
     let (server, local, peer) = (story.app_pod("server"), story.at("server", 8080), story.at("other", 51_000));
-    story.app(AppEvent::Accepted { flow: FlowId(1), connection: FlowId(1), server, local, peer });
+    story.app(AppEvent::Accepted { flow: FlowId(1), connection: FlowId(1), server, local, peer, request: None });
     story.finish(1);
     only(&story.end(), InvariantId::Identity);
 }

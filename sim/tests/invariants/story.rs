@@ -148,7 +148,14 @@ impl Story {
         self.app(AppEvent::Connected { flow: FlowId(flow), local, peer: to });
         let (server, at) = (self.app_pod(server), self.at(server, 8080));
         let peer = self.at("client", 51_000);
-        self.app(AppEvent::Accepted { flow: FlowId(flow), connection: FlowId(flow), server, local: at, peer });
+        self.app(AppEvent::Accepted {
+            flow: FlowId(flow),
+            connection: FlowId(flow),
+            server,
+            local: at,
+            peer,
+            request: None,
+        });
         self.app(AppEvent::Answered { flow: FlowId(flow), status: None });
     }
 

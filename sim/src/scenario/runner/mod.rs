@@ -1,6 +1,7 @@
 //! Running a [`Plan`]: the mesh is made, steps happen when they are due, everything is observed, and what came of it is
 //! judged and written down.
 
+mod answer;
 mod doing;
 mod handlers;
 mod outcome;
@@ -22,10 +23,11 @@ use self::doing::Doing;
 pub use self::handlers::Handlers;
 use self::oversight::Oversight;
 use self::world::{Clients, EchoEverywhere, LateView, LoadTraffic, Pods};
+use super::conditions::conditions_of;
 use super::path::{Paths, Wanted};
 use super::plan::{Action, ParsedManifest, Plan, PlannedLoad, PlannedStep};
 use super::schema::{ClosingWay, LinkForm, NetworkSection};
-use crate::app::{Load, LoadSpec, Order, Resolver, Schedule, StreamHandle};
+use crate::app::{Load, LoadSpec, Order, Resolver, Schedule, StreamHandle, Tries};
 use crate::cluster::{Diagnostic, Problem};
 use crate::exec::{StallReport, TaskOrder};
 use crate::fabric::{Latency, Link, LinkTable, NodeSpec};
@@ -50,6 +52,8 @@ pub struct RunOptions {
     pub until: Option<Duration>,
     /// Order of tasks ready at the same instant.
     pub task_order: TaskOrder,
+    /// The record tells of every request who decided what at each hop, not only where the scenario asks for it.
+    pub explain: bool,
     /// Where the run tells how far it has come, in virtual nanoseconds, for whoever shows progress.
     pub reached: Option<Arc<AtomicU64>>,
 }
@@ -139,7 +143,7 @@ impl<'p> Runner<'p> {
         let problems = Arc::new(Mutex::new(Vec::new()));
         let apps = EchoEverywhere {
             handlers,
-            rules: plan.apps.clone(),
+            rules: plan.apps.iter().map(|rule| (rule.clone(), Tries::default())).collect(),
             view: view.clone(),
             pods: pods.clone(),
             problems: problems.clone(),
@@ -309,6 +313,9 @@ impl<'p> Runner<'p> {
                 (Doing::Done, None)
             }
             Action::Check { connection } => (Doing::Check { name: connection.clone() }, None),
+            Action::Inspect { object } => {
+                (Doing::Inspect { conditions: conditions_of(self.mesh.cluster(), object) }, None)
+            }
             Action::Hbone(plan) => (doing::hbone(&self.clients, plan, &self.mesh), None),
             change => (Doing::Done, self.change(change).err()),
         };

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use proxy_core::identity::Identity;
 
 use super::handlers::Handlers;
-use crate::app::{Client, EchoPort, Headers, HttpRequest, PortProtocol, Resolver, Target, Traffic, serve};
+use crate::app::{Client, EchoPort, Headers, HttpRequest, PortProtocol, RequestKind, Resolver, Target, Traffic, Tries, serve};
 use crate::cluster::{Cluster, ObjectName, ObjectReference, Pod, Protocol, TargetPort};
 use crate::mesh::{App, AppStart, ClusterView};
 use crate::node::SimHost;
@@ -46,7 +45,8 @@ pub(super) type LateView = Arc<OnceLock<ClusterView>>;
 /// Starts an echo server on every declared port of every pod, behaving as the scenario says.
 pub(super) struct EchoEverywhere {
     pub(super) handlers: Handlers,
-    pub(super) rules: Vec<AppRule>,
+    /// Each with what was tried of it: its pods count together.
+    pub(super) rules: Vec<(AppRule, Tries)>,
     pub(super) view: LateView,
     pub(super) pods: Pods,
     pub(super) problems: Arc<Mutex<Vec<String>>>,
@@ -71,12 +71,12 @@ impl crate::mesh::AppFactory for EchoEverywhere {
                 .and_then(|cluster| protocol_by_service(cluster, start.pod, declared.number))
                 .or_else(|| PortProtocol::declared(None, declared.name.as_deref()))
                 .unwrap_or(PortProtocol::Sniffed);
-            let rule =
-                self.rules.iter().rev().find(|rule| {
-                    rule.port.is_none_or(|port| port == declared.number) && owns(&rule.workload, start.pod)
-                });
-            let behaviour = rule.map(|rule| rule.behaviour.clone()).unwrap_or_default();
-            ports.push(EchoPort { port: declared.number, protocol, behaviour });
+            let rule = self.rules.iter().rev().find(|(rule, _)| {
+                rule.port.is_none_or(|port| port == declared.number) && owns(&rule.workload, start.pod)
+            });
+            let (behaviour, tries) =
+                rule.map(|(rule, tries)| (rule.behaviour.clone(), tries.clone())).unwrap_or_default();
+            ports.push(EchoPort { port: declared.number, protocol, behaviour, tries });
         }
         if let Err(error) = serve(start.host, start.app_pod, &ports, start.journal) {
             self.problems.lock().push(format!("pod {} cannot listen: {error}", start.app_pod));
@@ -176,6 +176,7 @@ impl LoadTraffic {
             headers: load.headers.clone(),
             body: load.body.clone(),
             http2: false,
+            kind: RequestKind::Plain,
             timeout: load.timeout,
         };
         LoadTraffic { clients, from: load.from.clone(), to: load.to.clone(), template, known: Mutex::default() }
@@ -204,16 +205,4 @@ impl Traffic<SimHost> for LoadTraffic {
         let target = ((number + round) % known.requests.len().max(1) as u64) as usize;
         Some((client, known.requests.get(target)?.clone()?))
     }
-}
-
-/// The same request for every step of a plan.
-pub(super) fn http_request(
-    target: Target,
-    method: &Arc<str>,
-    headers: &Headers,
-    body: &Bytes,
-    http2: bool,
-    timeout: std::time::Duration,
-) -> HttpRequest {
-    HttpRequest { target, method: method.clone(), headers: headers.clone(), body: body.clone(), http2, timeout }
 }
