@@ -94,7 +94,8 @@ pub(super) fn route<H: Host, C: CertificateAuthority>(
     };
     match decision {
         Decision::Implicit => {
-            let timeouts = Timeouts { request: Timeouts::default().of_request(&view(incoming, claims)), backend_request: None };
+            let timeouts =
+                Timeouts { request: Timeouts::default().of_request(&view(incoming, claims)), backend_request: None };
             let backend = Backend { service: service.key.clone(), port: destination.port(), subset: None };
             let retry = (!turn.grpc && routes.protocol != PortProtocol::Grpc).then(tries::implicit_retry);
             plain(forward_to(turn, incoming, &backend, |plan| {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::attach::Attached;
-use super::{ext_authz, filters};
 use super::http::sniff::Sniffed;
 use super::shared::Shared;
 use super::stream::Downstream;
 use super::upstream::connect::{UpstreamStream, connect};
 use super::upstream::pick::{know, pick};
 use super::upstream::target::{Target, Transport, transport_of};
+use super::{ext_authz, filters};
 use crate::hbone::{TraceParent, Tunnel};
 use crate::host::{Host, Instant};
 use crate::identity::CertificateAuthority;
@@ -124,10 +124,7 @@ fn choose_target<H: Host, C: CertificateAuthority>(
 }
 
 /// CUSTOM, then AUDIT, DENY and ALLOW, as far as they can be applied to an opaque connection.
-async fn judge<H: Host, C: CertificateAuthority>(
-    shared: &Shared<H, C>,
-    downstream: &Downstream,
-) -> Result<(), Ended> {
+async fn judge<H: Host, C: CertificateAuthority>(shared: &Shared<H, C>, downstream: &Downstream) -> Result<(), Ended> {
     let snapshot = shared.state.snapshot();
     let refused = |reason: Reason, text: String| Ended { reason, text };
     let (Some(settings), Some(own)) = (shared.settings(&snapshot), shared.own_workload(&snapshot)) else {

@@ -23,9 +23,7 @@ pub(super) fn result_of(outcome: &Result<Response<Body>, UpstreamFailure>) -> Tr
             FailureKind::Refused => TryResult::RefusedStream,
             FailureKind::TryTimeout => TryResult::TryTimeout,
             FailureKind::Overflow | FailureKind::Request => TryResult::Overflow,
-            FailureKind::Closed | FailureKind::Reset | FailureKind::Protocol => {
-                TryResult::Reset { request_sent: true }
-            }
+            FailureKind::Closed | FailureKind::Reset | FailureKind::Protocol => TryResult::Reset { request_sent: true },
         },
     }
 }

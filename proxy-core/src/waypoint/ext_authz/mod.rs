@@ -185,7 +185,12 @@ async fn front(incoming: &mut Incoming, limits: RequestBodyInCheck) -> Result<By
     incoming.body = Body::new(Rejoined { read, rest });
     if seen.len() > max {
         if !limits.allow_partial {
-            return Err(LocalReply::new(413, Reason::RefusedByProvider, "request_payload_too_large", "Payload Too Large"));
+            return Err(LocalReply::new(
+                413,
+                Reason::RefusedByProvider,
+                "request_payload_too_large",
+                "Payload Too Large",
+            ));
         }
         seen.truncate(max);
     }
