@@ -8,6 +8,7 @@ mod app;
 #[path = "../ztunnel_on_sim/authority.rs"]
 mod authority;
 mod authorization;
+mod balancing;
 mod basics;
 #[allow(dead_code, reason = "shared with the node proxy's tests")]
 #[path = "../ztunnel_on_sim/config.rs"]
