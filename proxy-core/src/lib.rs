@@ -7,23 +7,29 @@
 //! - [`identity`]: SPIFFE names, workload certificates, when to refresh them.
 //! - [`policy`]: layer-4 authorization as plain functions over data.
 //! - [`state`]: the workload, service and policy records a proxy was told, and resolution over them.
+//! - [`proto`]: the control plane's messages, and their translation from and to [`state`].
 //! - [`telemetry`]: the one event type and the closed set of [`telemetry::Reason`]s; log and metrics derive from it.
 //! - [`tls`]: the only choice of key exchange, signature, random source and peer verification.
 //! - [`hbone`]: HTTP/2 CONNECT over mutual TLS, and the pool of such tunnels.
+//! - [`grpc`]: gRPC over HTTP/2, both sides, as far as control planes need it.
+//! - [`xds`]: the clients of a control plane on the wire: configuration and certificates.
 //! - [`dns`]: what a pod's queries are answered, and by whom.
 //! - [`ztunnel`]: the layer-4 node proxy.
 //!
 //! This crate knows nothing of simulation.
 
 pub mod dns;
+pub mod grpc;
 pub mod hbone;
 pub mod host;
 pub mod identity;
 pub mod net;
 pub mod policy;
+pub mod proto;
 pub mod state;
 pub mod telemetry;
 pub mod tls;
+pub mod xds;
 pub mod ztunnel;
 
 pub use host::{Host, TokioHost};

@@ -28,10 +28,11 @@ impl Snapshot {
         }
         for resource in &update.upserted {
             if let Err(reason) = check(resource) {
-                if let Resource::Authorization(policy) = resource {
-                    applied.policies_changed |= next.policies.refuse(&policy.key);
+                let name = resource.name();
+                if let ResourceName::Authorization(key) = &name {
+                    applied.policies_changed |= next.policies.refuse(key);
                 }
-                applied.rejected.push(Rejected { name: resource.name(), reason });
+                applied.rejected.push(Rejected { name, reason });
                 continue;
             }
             match resource {
@@ -48,6 +49,7 @@ impl Snapshot {
                     }
                 }
                 Resource::Authorization(policy) => applied.policies_changed |= next.policies.insert(policy),
+                Resource::Malformed(_) => {} // was rejected
             }
         }
         let changed = &mut applied.workloads_changed;
@@ -61,11 +63,20 @@ impl Snapshot {
     }
 }
 
+/// The resource itself, or what stands for it if no snapshot would take it.
+pub(crate) fn check_resource(resource: Resource) -> Resource {
+    match check(&resource) {
+        Ok(()) => resource,
+        Err(reason) => Resource::Malformed(Arc::new(Rejected { name: resource.name(), reason })),
+    }
+}
+
 fn check(resource: &Resource) -> Result<(), String> {
     match resource {
         Resource::Workload(workload) => check_workload(workload),
         Resource::Service(service) => check_service(service),
         Resource::Authorization(policy) => check_policy(policy),
+        Resource::Malformed(rejected) => Err(rejected.reason.clone()),
     }
 }
 

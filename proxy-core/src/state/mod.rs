@@ -20,6 +20,7 @@ mod update;
 mod workload;
 mod workload_index;
 
+pub(crate) use apply::check_resource;
 pub use handle::{LocalWorkload, StateHandle};
 pub use index::{AddressOwner, Snapshot};
 pub use pick::Purpose;

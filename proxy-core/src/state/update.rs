@@ -25,6 +25,8 @@ pub enum Resource {
     Service(Arc<Service>),
     /// `type.googleapis.com/istio.security.Authorization`.
     Authorization(Arc<Authorization>),
+    /// Something under this name that could not be read: it is rejected, and the previous value stays.
+    Malformed(Arc<Rejected>),
 }
 
 impl Resource {
@@ -34,6 +36,7 @@ impl Resource {
             Resource::Workload(workload) => ResourceName::Workload(workload.uid.clone()),
             Resource::Service(service) => ResourceName::Service(service.key.clone()),
             Resource::Authorization(policy) => ResourceName::Authorization(policy.key.clone()),
+            Resource::Malformed(rejected) => rejected.name.clone(),
         }
     }
 }
