@@ -218,6 +218,14 @@ impl ServerCall {
         self.send.send_data(encode(message), false).map_err(|error| Status::from_http2(&error))
     }
 
+    /// As [`ServerCall::send`], for a message that [`encode`] has framed.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn send_frame(&mut self, frame: Bytes) -> Result<(), Status> {
+        self.send.send_data(frame, false).map_err(|error| Status::from_http2(&error))
+    }
+
     /// Ends the call.
     pub fn finish(mut self, status: &Status) {
         self.over = true;

@@ -4,6 +4,7 @@ mod ca;
 mod push;
 mod resources;
 mod translate;
+pub mod wire;
 
 pub use ca::{AuthorityConfig, Availability, MeshAuthority, NodeAuthority};
 pub use push::{Acknowledged, ControlPlane, PushConfig, PushObserver, Revision, Subscription};

@@ -40,6 +40,11 @@ impl Resources {
         }
     }
 
+    /// All records, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&ResourceName, &Resource)> {
+        self.records.iter()
+    }
+
     /// The record of this name.
     pub fn get(&self, name: &ResourceName) -> Option<&Resource> {
         self.records.get(name)

@@ -6,6 +6,7 @@
 //! - `node`: nodes and their proxies.
 //! - `pod`, `kubelet`: pods' namespaces and lives.
 //! - `agent`: enrollment: labels say, rules and annotations follow.
+//! - `istiod`: how configuration and certificates reach the proxies, modelled or over the network.
 //! - `change`: what a person does to the cluster.
 //! - `driver`: [`Mesh`], which moves it all forward.
 
@@ -14,6 +15,7 @@ mod apps;
 mod change;
 mod config;
 mod driver;
+mod istiod;
 mod kubelet;
 mod node;
 mod observer;
@@ -23,6 +25,7 @@ mod tests;
 mod work;
 
 pub use apps::{App, AppFactory, AppStart, NoApps};
-pub use config::{AgentConfig, MeshConfig, VirtualServiceConfig};
+pub use config::{AgentConfig, ControlPlaneConfig, Delivery, MeshConfig, VirtualServiceConfig};
 pub use driver::{ClusterView, Mesh, MeshError};
+pub use istiod::MeshCertificates;
 pub use node::MeshZtunnel;
