@@ -32,7 +32,7 @@ const PORT: u16 = 15012;
 
 /// The control plane's pod.
 pub(super) struct Istiod {
-    namespace: NamespaceId,
+    pub(super) namespace: NamespaceId,
     /// Unless it is stopped.
     process: Option<SimHost>,
     /// What proxies are sent is mostly the same for all of them.

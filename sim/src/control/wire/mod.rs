@@ -12,5 +12,7 @@ mod discovery;
 mod encoding;
 mod server;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use server::{WireConfig, WireServer};
