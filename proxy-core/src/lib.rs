@@ -7,6 +7,7 @@
 //! - [`identity`]: SPIFFE names, workload certificates, when to refresh them.
 //! - [`policy`]: layer-4 authorization as plain functions over data.
 //! - [`state`]: the workload, service and policy records a proxy was told, and resolution over them.
+//! - [`form`]: configuration as upstream writes and reads it, in JSON and YAML.
 //! - [`proto`]: the control plane's messages, and their translation from and to [`state`].
 //! - [`telemetry`]: the one event type and the closed set of [`telemetry::Reason`]s; log and metrics derive from it.
 //! - [`tls`]: the only choice of key exchange, signature, random source and peer verification.
@@ -15,10 +16,13 @@
 //! - [`xds`]: the clients of a control plane on the wire: configuration and certificates.
 //! - [`dns`]: what a pod's queries are answered, and by whom.
 //! - [`ztunnel`]: the layer-4 node proxy.
+//! - [`admin`]: administration, readiness and metrics over HTTP.
 //!
 //! This crate knows nothing of simulation.
 
+pub mod admin;
 pub mod dns;
+pub mod form;
 pub mod grpc;
 pub mod hbone;
 pub mod host;

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sim::scenario::quantity::Time;
 
+use crate::command::ztunnel::ZtunnelArguments;
+
 const EXAMPLES: &str = "\
 Examples:
   meshsim run scenarios/catalog/bookshop/first-look.yaml
@@ -35,6 +37,8 @@ pub(crate) enum Command {
     List(ListArguments),
     /// Print the JSON Schema of scenario files
     Schema(SchemaArguments),
+    /// One node proxy on real sockets, for one workload
+    Ztunnel(Box<ZtunnelArguments>),
 }
 
 #[derive(Args, Debug)]

@@ -23,6 +23,6 @@ mod verify;
 pub use config::{Crypto, TlsOptions, client_config, server_config};
 pub use error::TlsError;
 pub(crate) use handshake::check_leaf;
-pub use handshake::{Peer, Secured, TlsStream, accept, connect, validity};
+pub use handshake::{Peer, Secured, TlsStream, accept, connect, serial_number, validity};
 pub use key::SigningKey;
 pub use named::{ServerCertificate, accept_anonymous, connect_named};

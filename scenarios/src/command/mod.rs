@@ -3,3 +3,4 @@
 pub(crate) mod list;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod ztunnel;
