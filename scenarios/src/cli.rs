@@ -7,6 +7,8 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sim::scenario::quantity::Time;
 
+use crate::command::ztunnel::ZtunnelArguments;
+
 const EXAMPLES: &str = "\
 Examples:
   meshsim run scenarios/catalog/bookshop/first-look.yaml
@@ -38,6 +40,8 @@ pub(crate) enum Command {
     List(ListArguments),
     /// Print the JSON Schema of scenario files
     Schema(SchemaArguments),
+    /// One node proxy on real sockets, for one workload
+    Ztunnel(Box<ZtunnelArguments>),
 }
 
 #[derive(Args, Debug)]
@@ -70,6 +74,10 @@ pub(crate) struct RunArguments {
     /// Order of tasks that are ready at the same instant
     #[arg(long, value_enum, default_value_t, value_name = "ORDER")]
     pub(crate) task_order: TaskOrder,
+
+    /// How configuration and certificates travel to the proxies, instead of each scenario's own way
+    #[arg(long, value_enum, value_name = "WAY")]
+    pub(crate) delivery: Option<Delivery>,
 
     /// How many runs at once, if there are several [default: one for each processor]
     #[arg(long, short, value_name = "N")]
@@ -136,6 +144,24 @@ impl From<TaskOrder> for sim::exec::TaskOrder {
         match order {
             TaskOrder::Fifo => sim::exec::TaskOrder::Fifo,
             TaskOrder::Seeded => sim::exec::TaskOrder::Seeded,
+        }
+    }
+}
+
+/// How configuration and certificates travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Delivery {
+    /// After a drawn delay, not on the network
+    Modelled,
+    /// Delta discovery and signing requests over gRPC and TLS, from a control plane on the network
+    Wire,
+}
+
+impl From<Delivery> for sim::mesh::Delivery {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::Modelled => sim::mesh::Delivery::Modelled,
+            Delivery::Wire => sim::mesh::Delivery::Wire,
         }
     }
 }

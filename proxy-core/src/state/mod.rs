@@ -22,6 +22,7 @@ mod workload;
 mod workload_index;
 
 pub use crate::net::NamespacedHostname;
+pub(crate) use apply::check_resource;
 pub use handle::{LocalWorkload, StateHandle};
 pub use index::{AddressOwner, Snapshot};
 pub use pick::{Candidate, Purpose};

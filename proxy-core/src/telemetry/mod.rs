@@ -20,3 +20,8 @@ pub use metrics::Metrics;
 pub use reason::{Reason, ResponseFlags};
 pub use request::{Attempt, MirroredCopy, PolicyOutcome, RequestInfo, RequestProtocol, TokenOutcome};
 pub use sink::{Fanout, NullSink, Sink};
+
+/// Wall time as `2026-01-01T00:00:00.000000Z`.
+pub fn timestamp(at: crate::host::WallTime) -> String {
+    timestamp::Timestamp(at).to_string()
+}

@@ -4,6 +4,7 @@
 //! - [`plan`] and [`admit`]: what is decided, as pure functions.
 //! - `outbound` (15001), `passthrough` (15006), `inbound` and `stream` (15008): the shells that act on decisions.
 //! - `connections` and `record`: live connections, judged again when what they were judged by changes.
+//! - `entry`: SOCKS5 and forwarding listeners, where nothing is captured.
 //! - `follow`: what each push of configuration leads to.
 
 pub mod admit;
@@ -11,6 +12,7 @@ mod application;
 mod authority;
 mod config;
 mod connections;
+mod entry;
 mod error;
 mod follow;
 mod inbound;
@@ -34,8 +36,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 pub use authority::Authority;
-pub use config::ZtunnelConfig;
+pub use config::{Listen, ZtunnelConfig};
 pub use connections::LiveConnection;
+pub use entry::{Entry, SOCKS5_PORT};
 pub use instance::WorkloadInfo;
 
 use crate::hbone::PoolStats;

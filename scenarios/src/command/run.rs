@@ -96,6 +96,7 @@ fn work_off(
                     let Some(job) = jobs.get(number) else { break };
                     let options = RunOptions {
                         seed: job.seed,
+                        delivery: arguments.delivery.map(Into::into),
                         until: arguments.until.map(|time| time.0),
                         task_order: arguments.task_order.into(),
                         explain: false,

@@ -5,6 +5,7 @@ mod push;
 mod resources;
 mod status;
 mod translate;
+pub mod wire;
 
 pub use ca::{AuthorityConfig, Availability, MeshAuthority, NodeAuthority};
 pub use push::{Acknowledged, ControlPlane, PushConfig, PushObserver, Revision, Subscription};

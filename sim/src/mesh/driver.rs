@@ -11,16 +11,15 @@ use proxy_core::host::Instant;
 use proxy_core::tls::TlsError;
 
 use super::apps::AppFactory;
-use super::config::MeshConfig;
+use super::config::{Delivery, MeshConfig};
+use super::istiod::Istiod;
 use super::name_server::NameServer;
 use super::node::{MeshZtunnel, NodeRuntime};
 use super::observer::PushJournal;
 use super::pod::PodRuntime;
 use super::work::{Agenda, Work};
 use crate::cluster::{Applied, ApplyOptions, Cluster, Diagnostic, ObjectName, Pod, yaml};
-use crate::control::{
-    Availability, ControlPlane, MeshAuthority, PolicyNotice, Revision, Translation, translate, virtual_services,
-};
+use crate::control::{Availability, ControlPlane, MeshAuthority, PolicyNotice, Revision, Translation, translate};
 use crate::exec::StallReport;
 use crate::fabric::NodeSpec;
 use crate::node::{Sim, SimHost};
@@ -48,6 +47,8 @@ pub struct Mesh {
     pub(super) cluster: Cluster,
     pub(super) control: ControlPlane<SimHost>,
     pub(super) authority: MeshAuthority<SimHost>,
+    /// The control plane as a process, if it serves on the wire.
+    pub(super) istiod: Option<Istiod>,
     pub(super) nodes: BTreeMap<Arc<str>, NodeRuntime>,
     /// By uid.
     pub(super) pods: BTreeMap<Arc<str>, PodRuntime>,
@@ -80,6 +81,8 @@ pub enum MeshError {
     Manifests(Vec<Diagnostic>),
     /// The certificate authority could not be made.
     Authority(TlsError),
+    /// The control plane's process could not be started.
+    ControlPlane(std::io::Error),
     /// The engine stopped.
     Stalled(StallReport),
     /// Something still changes after so long.
@@ -107,6 +110,7 @@ impl fmt::Display for MeshError {
                 Ok(())
             }
             MeshError::Authority(error) => write!(f, "cannot make the certificate authority: {error}"),
+            MeshError::ControlPlane(error) => write!(f, "cannot start the control plane: {error}"),
             MeshError::Stalled(report) => report.fmt(f),
             MeshError::Unsettled { waited, waiting_for } => {
                 write!(f, "the mesh has not settled after {waited:?}; it waits for: {}", waiting_for.join("; "))
@@ -123,7 +127,7 @@ impl Mesh {
     /// # Errors
     /// [`MeshError::Manifests`] or [`MeshError::Authority`].
     pub fn new(
-        config: MeshConfig,
+        mut config: MeshConfig,
         manifests: &[yaml::Document],
         apps: impl AppFactory + 'static,
     ) -> Result<(Mesh, Applied), MeshError> {
@@ -137,16 +141,21 @@ impl Mesh {
         let host = sim.process(sim.node_namespace(home), "control-plane");
         let journal = Journal::new();
         let observer = Arc::new(PushJournal(journal.clone()));
+        let wire = config.control_plane.delivery == Delivery::Wire;
+        if wire {
+            (config.push.delay_least, config.push.delay_most) = Default::default();
+            (config.authority.delay_least, config.authority.delay_most) = Default::default();
+        }
         let control = ControlPlane::new(host.clone(), config.push, observer);
         let authority = MeshAuthority::new(host, config.authority.clone()).map_err(MeshError::Authority)?;
         let cluster = Cluster::new(config.cluster.clone());
         let mut mesh = Mesh {
             seed: Seed(config.sim.seed),
-            sim,
             view: ClusterView(Arc::new(Mutex::new(Arc::new(cluster.clone())))),
             cluster,
             control,
             authority,
+            istiod: wire.then(|| Istiod::new(&sim, home)),
             nodes: BTreeMap::new(),
             pods: BTreeMap::new(),
             apps: Box::new(apps),
@@ -156,7 +165,10 @@ impl Mesh {
             translation_planned: false,
             notices: Vec::new(),
             config,
+            sim,
         };
+        mesh.translate_addresses();
+        mesh.start_control_plane().map_err(MeshError::ControlPlane)?;
         mesh.sync_nodes();
         mesh.start_name_server();
         let applied = mesh.apply(manifests, &ApplyOptions::default()).map_err(MeshError::Manifests)?;
@@ -222,7 +234,7 @@ impl Mesh {
         !self.changed
             && self.cluster.next_deadline().is_none()
             && self.agenda.due().is_none()
-            && self.control.settled()
+            && self.is_delivered()
             && (self.authority.is_idle() || self.authority.availability() != Availability::Answering)
             && self.nodes.values().all(|node| node.ztunnel.is_ready())
     }
@@ -271,7 +283,7 @@ impl Mesh {
                     Work::Probe(uid) => self.probe_waypoint(&uid),
                     Work::TranslateAddresses => {
                         self.translation_planned = false;
-                        self.sim.set_virtual_services(virtual_services(&self.cluster));
+                        self.translate_addresses();
                     }
                 }
             }

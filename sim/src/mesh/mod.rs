@@ -8,6 +8,7 @@
 //! - `waypoint`: pods that run the layer-7 proxy.
 //! - `agent`: enrollment: labels say, rules and annotations follow.
 //! - `name_server`: the cluster's DNS.
+//! - `istiod`: how configuration and certificates reach the proxies, modelled or over the network.
 //! - `change`: what a person does to the cluster.
 //! - `driver`: [`Mesh`], which moves it all forward.
 
@@ -16,6 +17,7 @@ mod apps;
 mod change;
 mod config;
 mod driver;
+mod istiod;
 mod kubelet;
 mod name_server;
 mod node;
@@ -27,7 +29,8 @@ mod waypoint;
 mod work;
 
 pub use apps::{App, AppFactory, AppStart, NoApps};
-pub use config::{AgentConfig, DnsCapture, MeshConfig, VirtualServiceConfig};
+pub use config::{AgentConfig, ControlPlaneConfig, Delivery, DnsCapture, MeshConfig, VirtualServiceConfig};
 pub use driver::{ClusterView, Mesh, MeshError};
+pub use istiod::MeshCertificates;
 pub use node::MeshZtunnel;
 pub use waypoint::MeshWaypoint;

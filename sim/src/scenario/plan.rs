@@ -16,6 +16,7 @@ use crate::app::{Behaviour, Headers, Reading, RequestKind, Target};
 use crate::cluster::diagnostic::{Diagnostic, Source};
 use crate::cluster::yaml::Document;
 use crate::cluster::{ApplyOptions, ClusterConfig, LabelChange, ObjectReference};
+use crate::mesh::Delivery;
 
 /// A scenario with every name looked up.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Plan {
     pub seed: u64,
     /// The cluster before anything is applied; its seed is set when it runs.
     pub cluster: ClusterConfig,
+    /// How configuration and certificates travel.
+    pub delivery: Delivery,
     /// Applied before the run starts.
     pub manifests: Vec<ParsedManifest>,
     /// The links.

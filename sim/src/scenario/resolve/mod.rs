@@ -22,11 +22,14 @@ use std::time::Duration;
 use proxy_core::host::Instant;
 
 use super::plan::{ParsedManifest, Plan, PlannedLoad};
-use super::schema::{ClusterSection, Family, LoadSection, Manifest, ManifestSource, Nodes, ReuseWay, ScenarioFile};
+use super::schema::{
+    ClusterSection, DeliveryWay, Family, LoadSection, Manifest, ManifestSource, Nodes, ReuseWay, ScenarioFile,
+};
 use crate::app::{Scheme, TokenKey};
 use crate::cluster::diagnostic::{Diagnostic, Problem, Source};
 use crate::cluster::yaml::{self, Document, Position, Spanned};
 use crate::cluster::{AddressReuse, ApplyOptions, Cluster, ClusterConfig, IpFamily, NodeConfig};
+use crate::mesh::Delivery;
 
 /// The ids of all invariants.
 const INVARIANTS: [&str; 15] =
@@ -176,6 +179,10 @@ impl<'a> Resolver<'a> {
             file: self.document.file.clone(),
             seed: read.seed,
             cluster: self.cluster_config,
+            delivery: match read.cluster.control_plane.delivery {
+                None | Some(DeliveryWay::Modelled) => Delivery::Modelled,
+                Some(DeliveryWay::Wire) => Delivery::Wire,
+            },
             manifests,
             network: read.network.clone(),
             apps,

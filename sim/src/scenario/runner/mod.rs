@@ -32,7 +32,7 @@ use crate::cluster::{Diagnostic, Problem};
 use crate::exec::{StallReport, TaskOrder};
 use crate::fabric::{Latency, Link, LinkTable, NodeSpec};
 use crate::invariant::WireWatch;
-use crate::mesh::{Mesh, MeshConfig, MeshError};
+use crate::mesh::{Delivery, Mesh, MeshConfig, MeshError};
 use crate::node::SimHost;
 use crate::record::RunRecord;
 
@@ -48,6 +48,8 @@ const REMEMBERED: Duration = Duration::from_secs(5);
 pub struct RunOptions {
     /// Instead of the scenario's own.
     pub seed: Option<u64>,
+    /// How configuration travels, instead of the scenario's own way.
+    pub delivery: Option<Delivery>,
     /// Stop here; later steps do not happen.
     pub until: Option<Duration>,
     /// Order of tasks ready at the same instant.
@@ -135,6 +137,7 @@ impl<'p> Runner<'p> {
         let seed = options.seed.unwrap_or(plan.seed);
         let mut config =
             MeshConfig { links: link_table(&plan.network), cluster: plan.cluster.clone(), ..MeshConfig::default() };
+        config.control_plane.delivery = options.delivery.unwrap_or(plan.delivery);
         config.sim.seed = seed;
         config.sim.task_order = options.task_order;
         config.cluster.seed = seed;

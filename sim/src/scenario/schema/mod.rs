@@ -92,6 +92,27 @@ pub struct ClusterSection {
     pub ip_families: Option<Vec<Family>>,
     /// Which freed pod address is given out first; default `oldest_freed`.
     pub address_reuse: Option<ReuseWay>,
+    /// How configuration and certificates travel to the proxies.
+    #[serde(default)]
+    pub control_plane: ControlPlaneSection,
+}
+
+/// How configuration and certificates travel to the proxies.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ControlPlaneSection {
+    /// Default `modelled`.
+    pub delivery: Option<DeliveryWay>,
+}
+
+/// How configuration and certificates travel to the proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryWay {
+    /// They arrive after a drawn delay; nothing of it is on the network.
+    Modelled,
+    /// As delta discovery and signing requests over gRPC and TLS, from a control plane process on a node of its own.
+    Wire,
 }
 
 /// Which freed pod address is given out first.
