@@ -91,7 +91,7 @@ fn answer<H: Host>(stream: &mut Stream, source: &mut Subscription<H>, request: &
 
 fn frames(encodings: &Encodings, outgoing: Outgoing) -> Vec<Frame> {
     match outgoing {
-        Outgoing::Shared(update) => encodings.of_update(&update).to_vec(),
+        Outgoing::Shared(update, before) => encodings.of_update(&update, &before).to_vec(),
         Outgoing::Own(kind, content) => vec![encodings.of_content(kind, content)],
     }
 }

@@ -5,10 +5,13 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use proxy_core::grpc;
+use proxy_core::policy::Scope;
 use proxy_core::proto::wire::envoy::service::discovery::v3 as discovery;
 use proxy_core::proto::{Kind, encode_body, encode_resource, wire_name};
 use proxy_core::state::{Resource, ResourceName, SharedUpdate};
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::control::Resources;
 
 /// A response, ready to send.
 #[derive(Clone, Debug)]
@@ -45,9 +48,9 @@ pub(super) fn version(resource: &Resource) -> String {
 }
 
 impl Encodings {
-    /// The responses of an update for whoever subscribes to everything and holds the state before it. The same bytes
-    /// for all of them.
-    pub(super) fn of_update(&self, update: &Arc<SharedUpdate>) -> Arc<[Frame]> {
+    /// The responses of an update for whoever subscribes to everything and holds `before`, the state it starts from.
+    /// The same bytes for all of them.
+    pub(super) fn of_update(&self, update: &Arc<SharedUpdate>, before: &Resources) -> Arc<[Frame]> {
         let mut inner = self.0.lock();
         inner.known.retain(|(update, _)| update.strong_count() > 0);
         if let Some((_, frames)) =
@@ -56,7 +59,7 @@ impl Encodings {
             return frames.clone();
         }
         let frames: Arc<[Frame]> =
-            split(update).into_iter().map(|(kind, content)| inner.write(kind, content)).collect();
+            split(update, before).into_iter().map(|(kind, content)| inner.write(kind, content)).collect();
         inner.known.push((Arc::downgrade(update), frames.clone()));
         frames
     }
@@ -84,19 +87,28 @@ impl Inner {
 }
 
 /// An update as responses, in an order that is safe for a reader that takes them one by one: policies come before the
-/// workloads that name them, and go after those have stopped to.
-pub(super) fn split(update: &SharedUpdate) -> Vec<(Kind, Content)> {
+/// workloads that name them, and go after those have stopped to. A policy that applied by itself and will apply only
+/// where it is named is narrowed last, when all who name it do so.
+pub(super) fn split(update: &SharedUpdate, before: &Resources) -> Vec<(Kind, Content)> {
     let is_policy = |name: &ResourceName| Kind::of(name) == Kind::Authorization;
     let (policies, records): (Vec<Resource>, _) =
         update.upserted.iter().cloned().partition(|resource| is_policy(&resource.name()));
     let (gone_policies, gone_records): (Vec<ResourceName>, _) = update.removed.iter().cloned().partition(is_policy);
     let names = |names: Vec<ResourceName>| names.iter().map(wire_name).collect::<Vec<_>>();
     let addresses = Content { upserted: records, removed: names(gone_records) };
-    let mut before = Content { upserted: policies, removed: Vec::new() };
-    let mut after = Content { upserted: Vec::new(), removed: names(gone_policies) };
+    let narrows = |resource: &Resource| match (resource, before.get(&resource.name())) {
+        (Resource::Authorization(next), Some(Resource::Authorization(last))) => {
+            next.scope == Scope::WorkloadSelector && last.scope != Scope::WorkloadSelector
+        }
+        _ => false,
+    };
+    let (narrowed, policies): (Vec<Resource>, Vec<Resource>) = policies.into_iter().partition(narrows);
+    let mut first = Content { upserted: policies, removed: Vec::new() };
+    let mut last = Content { upserted: narrowed, removed: names(gone_policies) };
     if addresses == Content::default() {
-        before.removed = std::mem::take(&mut after.removed);
+        first.upserted.append(&mut last.upserted);
+        first.removed.append(&mut last.removed);
     }
-    let parts = [(Kind::Authorization, before), (Kind::Address, addresses), (Kind::Authorization, after)];
+    let parts = [(Kind::Authorization, first), (Kind::Address, addresses), (Kind::Authorization, last)];
     parts.into_iter().filter(|(_, content)| *content != Content::default()).collect()
 }

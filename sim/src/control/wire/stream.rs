@@ -18,6 +18,8 @@ pub(super) struct Stream {
     /// Workloads of this node are always of interest.
     node: Arc<str>,
     subscriptions: BTreeMap<Kind, Subscription>,
+    /// What the last push led to.
+    told: Arc<Resources>,
     /// The push under way.
     outstanding: Option<Outstanding>,
 }
@@ -43,8 +45,8 @@ struct Outstanding {
 /// What to send.
 #[derive(Debug)]
 pub(super) enum Outgoing {
-    /// What everybody is sent who is in step.
-    Shared(Arc<SharedUpdate>),
+    /// What everybody is sent who is in step, and what they hold.
+    Shared(Arc<SharedUpdate>, Arc<Resources>),
     /// What only this subscriber is sent.
     Own(Kind, Content),
 }
@@ -58,7 +60,7 @@ pub(super) struct Answered {
 
 impl Stream {
     pub(super) fn new(node: Arc<str>) -> Self {
-        Stream { node, subscriptions: BTreeMap::new(), outstanding: None }
+        Stream { node, subscriptions: BTreeMap::new(), told: Arc::default(), outstanding: None }
     }
 
     /// Whether it asked for anything yet.
@@ -161,7 +163,8 @@ impl Stream {
     }
 
     /// Takes a push: what of it concerns this subscriber. `all` is the state it leads to.
-    pub(super) fn push(&mut self, push: &Push, all: &Resources) -> Vec<Outgoing> {
+    pub(super) fn push(&mut self, push: &Push, all: &Arc<Resources>) -> Vec<Outgoing> {
+        let before = std::mem::replace(&mut self.told, all.clone());
         let everything = Kind::ALL.iter().all(|kind| {
             self.subscriptions
                 .get(kind)
@@ -176,13 +179,13 @@ impl Stream {
             for subscription in self.subscriptions.values_mut() {
                 subscription.initial = None;
             }
-            let told: BTreeSet<Kind> = split(&push.update).into_iter().map(|(kind, _)| kind).collect();
+            let told: BTreeSet<Kind> = split(&push.update, &before).into_iter().map(|(kind, _)| kind).collect();
             let silent = Kind::ALL.into_iter().filter(|kind| push.initial && !told.contains(kind));
             let nothing = silent.map(|kind| Outgoing::Own(kind, Content::default()));
-            return std::iter::once(Outgoing::Shared(push.update.clone())).chain(nothing).collect();
+            return std::iter::once(Outgoing::Shared(push.update.clone(), before)).chain(nothing).collect();
         }
         let mut outgoing = Vec::new();
-        for (kind, mut content) in split(&push.update) {
+        for (kind, mut content) in split(&push.update, &before) {
             let Some(subscription) = self.subscriptions.get(&kind) else { continue };
             if !subscription.everything {
                 content.upserted.retain(|record| self.is_of_interest(subscription, record));

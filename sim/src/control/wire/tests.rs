@@ -32,15 +32,15 @@ fn policy(name: &str) -> Resource {
     Resource::Authorization(Arc::new(Authorization { key, scope, action, rules: vec![], dry_run: false }))
 }
 
-fn resources(records: &[Resource]) -> Resources {
+fn resources(records: &[Resource]) -> Arc<Resources> {
     let mut resources = Resources::new();
     for record in records {
         resources.insert(record.clone());
     }
-    resources
+    Arc::new(resources)
 }
 
-fn shop() -> Resources {
+fn shop() -> Arc<Resources> {
     resources(&[
         workload("a", "10.0.0.1", "n1", Some("web")),
         workload("b", "10.0.0.2", "n2", None),
@@ -76,7 +76,7 @@ fn own(outgoing: Vec<Outgoing>) -> Vec<(Kind, Vec<String>, Vec<String>)> {
         Outgoing::Own(kind, Content { upserted, removed }) => {
             (kind, upserted.iter().map(|record| record.name().to_string()).collect(), removed)
         }
-        Outgoing::Shared(update) => panic!("shared: {update:?}"),
+        Outgoing::Shared(update, _) => panic!("shared: {update:?}"),
     };
     outgoing.into_iter().map(content).collect()
 }
@@ -94,7 +94,7 @@ fn who_asks_for_everything_is_sent_what_everybody_is_sent() {
         assert!(stream.request(request(kind), None).is_empty());
     }
     let push = push(&Resources::new(), &shop());
-    let [Outgoing::Shared(update)] = &stream.push(&push, &shop())[..] else { panic!("not shared") };
+    let [Outgoing::Shared(update, _)] = &stream.push(&push, &shop())[..] else { panic!("not shared") };
     assert!(Arc::ptr_eq(update, &push.update));
 }
 
@@ -104,7 +104,7 @@ fn an_empty_cluster_is_told_as_such_for_both_kinds() {
     for kind in Kind::ALL {
         stream.request(request(kind), None);
     }
-    let empty = Resources::new();
+    let empty = Arc::default();
     let outgoing = stream.push(&push(&empty, &empty), &empty);
     let told: Vec<Kind> = outgoing
         .iter()
@@ -115,12 +115,28 @@ fn an_empty_cluster_is_told_as_such_for_both_kinds() {
 
 #[test]
 fn policies_come_before_and_go_after_the_workloads_that_name_them() {
-    let kinds = |from, to| split(&push(from, to).update).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>();
+    let kinds = |from: &Resources, to: &Resources| {
+        split(&push(from, to).update, from).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>()
+    };
     let (empty, shop) = (Resources::new(), shop());
     assert_eq!(kinds(&empty, &shop), [Kind::Authorization, Kind::Address]);
     assert_eq!(kinds(&shop, &empty), [Kind::Address, Kind::Authorization]);
     let (old, new) = (resources(&[policy("p")]), resources(&[policy("q")]));
     assert_eq!(kinds(&old, &new), [Kind::Authorization], "replaced at once where nothing depends on the order");
+}
+
+#[test]
+fn a_policy_is_narrowed_to_those_who_name_it_only_when_they_do() {
+    let Resource::Authorization(wide) = policy("p") else { unreachable!() };
+    let narrow = Authorization { scope: Scope::WorkloadSelector, ..(*wide).clone() };
+    let Resource::Workload(named) = workload("a", "10.0.0.1", "n1", None) else { unreachable!() };
+    let named = Workload { authorization_policies: vec![wide.key.clone()], ..(*named).clone() };
+    let before = resources(&[policy("p"), workload("a", "10.0.0.1", "n1", None)]);
+    let after = resources(&[Resource::Authorization(Arc::new(narrow)), Resource::Workload(Arc::new(named))]);
+    let parts = split(&push(&before, &after).update, &before);
+    assert_eq!(parts.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [Kind::Address, Kind::Authorization]);
+    let parts = split(&push(&after, &before).update, &after);
+    assert_eq!(parts.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [Kind::Authorization, Kind::Address]);
 }
 
 #[test]
@@ -179,10 +195,11 @@ fn what_was_asked_for_is_followed_even_if_it_was_unknown() {
     let before = shop();
     stream.push(&push(&Resources::new(), &before), &before);
     stream.request(subscribe(&["/10.9.9.9", "ns/web"]), Some(&before));
-    let mut after = before.clone();
+    let mut after = Resources::clone(&before);
     after.insert(workload("new", "10.9.9.9", "n1", None));
     after.insert(workload("other", "10.9.9.10", "n1", None));
     after.insert(workload("member", "10.9.9.11", "n1", Some("web")));
+    let after = Arc::new(after);
     let sent = own(stream.push(&push(&before, &after), &after));
     assert_eq!(sent, [(Kind::Address, names(&["c//Pod/ns/member", "c//Pod/ns/new"]), NOTHING)]);
     let sent = own(stream.push(&push(&after, &resources(&[policy("p")])), &resources(&[policy("p")])));
@@ -199,8 +216,14 @@ fn a_push_is_answered_when_all_its_responses_are_and_says_what_was_refused() {
         stream.request(request(kind), None);
     }
     let push = push(&Resources::new(), &shop());
-    let frames = encodings.of_update(&push.update).to_vec();
-    assert!(Arc::ptr_eq(&encodings.of_update(&push.update), &encodings.of_update(&push.update)), "written once");
+    let frames = encodings.of_update(&push.update, &Resources::new()).to_vec();
+    assert!(
+        Arc::ptr_eq(
+            &encodings.of_update(&push.update, &Resources::new()),
+            &encodings.of_update(&push.update, &Resources::new())
+        ),
+        "written once"
+    );
     let nonces: Vec<String> = frames.iter().map(|frame| frame.nonce.clone()).collect();
     assert_eq!(stream.sent(push.nonce, frames), None);
     assert_eq!(stream.answer("nonsense", None), None);
