@@ -17,10 +17,12 @@ pub enum Kind {
     Authorization,
     /// Workloads and services.
     Address,
+    /// What only waypoints are told: routes, backends, settings. These have no form on the wire.
+    WaypointOnly,
 }
 
 impl Kind {
-    /// Both.
+    /// Those on the wire.
     pub const ALL: [Kind; 2] = [Kind::Authorization, Kind::Address];
 
     /// As on the wire.
@@ -28,6 +30,7 @@ impl Kind {
         match self {
             Kind::Address => "type.googleapis.com/istio.workload.Address",
             Kind::Authorization => "type.googleapis.com/istio.security.Authorization",
+            Kind::WaypointOnly => "",
         }
     }
 
@@ -41,6 +44,9 @@ impl Kind {
         match name {
             ResourceName::Workload(_) | ResourceName::Service(_) => Kind::Address,
             ResourceName::Authorization(_) => Kind::Authorization,
+            ResourceName::ServiceRoutes(_) | ResourceName::BackendSettings(_) | ResourceName::WaypointSettings(_) => {
+                Kind::WaypointOnly
+            }
         }
     }
 }
@@ -49,7 +55,7 @@ impl Kind {
 /// services (`namespace/hostname`), all others workloads.
 pub fn resource_name(kind: Kind, name: &str) -> ResourceName {
     match (kind, name.split_once('/')) {
-        (Kind::Authorization, split) => {
+        (Kind::Authorization | Kind::WaypointOnly, split) => {
             let (namespace, name) = split.unwrap_or(("", name));
             ResourceName::Authorization(PolicyKey::new(namespace, name))
         }
@@ -90,6 +96,7 @@ fn decode_body(kind: Kind, body: &[u8]) -> Result<Resource, String> {
             let wire = security::Authorization::decode(body).map_err(undecodable)?;
             Ok(Resource::Authorization(Arc::new(authorization::decode(wire)?)))
         }
+        Kind::WaypointOnly => Err("records of waypoints are not on the wire".to_owned()),
     }
 }
 
@@ -102,7 +109,7 @@ pub fn encode_resource(resource: &Resource, version: String) -> discovery::Resou
     discovery::Resource { version, resource: Some(value), name, aliases: aliases(resource) }
 }
 
-/// The kind and the bytes of a record, without its envelope. A malformed one has none.
+/// The kind and the bytes of a record, without its envelope. A malformed one has none, nor has a waypoint's own.
 pub fn encode_body(resource: &Resource) -> (Kind, Vec<u8>) {
     let address = |of| workload::Address { r#type: Some(of) }.encode_to_vec();
     match resource {
@@ -114,6 +121,9 @@ pub fn encode_body(resource: &Resource) -> (Kind, Vec<u8>) {
         }
         Resource::Authorization(record) => (Kind::Authorization, authorization::encode(record).encode_to_vec()),
         Resource::Malformed(rejected) => (Kind::of(&rejected.name), Vec::new()),
+        Resource::ServiceRoutes(_) | Resource::BackendSettings(_) | Resource::WaypointSettings(_) => {
+            (Kind::WaypointOnly, Vec::new())
+        }
     }
 }
 
@@ -126,6 +136,6 @@ fn aliases(resource: &Resource) -> Vec<String> {
             let blocks = service.cidr_vips.iter().map(|block| format!("{}/{}", block.base, block.prefix_length));
             service.vips.iter().map(ToString::to_string).chain(blocks).collect()
         }
-        Resource::Authorization(_) | Resource::Malformed(_) => Vec::new(),
+        _ => Vec::new(),
     }
 }
