@@ -49,7 +49,7 @@ fn wrong_types_are_named_with_path_and_place() {
       hint: put quotes around it
     ");
     insta::assert_snapshot!(errors(&deployment("      - name: web", "        name: web")), @"bad.yaml:20:9: `spec.template.spec.containers`: expected a list, found a mapping");
-    insta::assert_snapshot!(errors(&service("spec:", "spec: none\nstatus:")), @"bad.yaml:6:7: `spec`: expected a mapping (ServiceSpec), found text `none`");
+    insta::assert_snapshot!(errors(&service("spec:", "spec: none\nstatus:")), @"bad.yaml:6:7: `spec`: expected a mapping, found text `none`");
     insta::assert_snapshot!(errors(&policy("  action: BLOCK")), @r"
     bad.yaml:5:11: `spec.action`: unknown value `BLOCK`
       hint: one of `ALLOW`, `DENY`, `AUDIT`, `CUSTOM`

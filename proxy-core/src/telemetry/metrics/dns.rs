@@ -27,6 +27,9 @@ pub(super) struct DnsCounts {
     touches: u64,
 }
 
+/// A family's name, its help, and what it shows of a row.
+type Counter = (&'static str, &'static str, fn(&Row) -> u64);
+
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Labels {
     kind: &'static str,
@@ -75,7 +78,7 @@ impl DnsCounts {
 
     /// The families that have something to show.
     pub(super) fn write(&self, out: &mut String) {
-        let counters: [(&str, &str, fn(&Row) -> u64); 3] = [
+        let counters: [Counter; 3] = [
             ("istio_dns_requests", "Total number of DNS requests (unstable).", |row| row.requests),
             ("istio_dns_upstream_requests", "Total number of DNS requests forwarded to upstream (unstable).", |row| {
                 row.forwarded
