@@ -399,6 +399,8 @@ fn some_policy() -> impl Strategy<Value = HttpPolicy> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn the_verdict_is_what_the_rules_say_and_nothing_else(
         policies in proptest::collection::vec(some_policy(), 0..6),
