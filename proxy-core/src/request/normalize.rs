@@ -229,7 +229,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { failure_persistence: Option::None, ..ProptestConfig::default() })]
 
         #[test]
         fn normalising_twice_is_normalising_once(path in "/[ab%./\\\\2e5cF?é]{0,24}", how in 0..4usize) {
