@@ -3,6 +3,7 @@
 //! - [`Crypto`]: seeded, so that equal runs give equal bytes, or stock for real sockets.
 //! - [`client_config`], [`server_config`]: one rustls configuration per connection.
 //! - [`connect`], [`accept`]: the handshake itself, over any byte stream.
+//! - [`originate`]: the client side towards servers that are no workloads of the mesh.
 //! - [`SigningKey`]: P-256, repeatable.
 //! - [`issue`]: signing requests and the core of a certificate authority.
 //! - [`TlsError`]: why a handshake failed, classified.
@@ -13,6 +14,7 @@ mod error;
 mod handshake;
 pub mod issue;
 mod key;
+mod origination;
 mod provider;
 mod slot;
 mod verify;
@@ -22,3 +24,4 @@ pub use error::TlsError;
 pub(crate) use handshake::check_leaf;
 pub use handshake::{Peer, Secured, TlsStream, accept, connect, validity};
 pub use key::SigningKey;
+pub use origination::{Origination, originate};
