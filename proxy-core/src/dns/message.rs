@@ -3,11 +3,13 @@
 //! Reading is bounded by the message: no recursion, no allocation but the question's name. Pointers in the question
 //! are refused: nothing could have come before it.
 
+mod lookup;
 mod name;
 mod query;
 mod reply;
 mod response;
 
+pub use lookup::{Addresses, question, read_addresses};
 pub use name::Name;
 pub use query::{Query, QueryError};
 pub use reply::Reply;

@@ -4,6 +4,7 @@
 //! - [`client_config`], [`server_config`]: one rustls configuration per connection.
 //! - [`connect`], [`accept`]: the handshake itself, over any byte stream.
 //! - [`connect_named`], [`accept_anonymous`]: ordinary server authentication, for control planes.
+//! - [`originate`]: the client side towards servers that are no workloads of the mesh.
 //! - [`SigningKey`]: P-256, repeatable.
 //! - [`issue`]: signing requests and the core of a certificate authority.
 //! - [`TlsError`]: why a handshake failed, classified.
@@ -16,6 +17,7 @@ pub mod issue;
 mod key;
 mod named;
 pub mod pem;
+mod origination;
 mod provider;
 mod slot;
 mod verify;
@@ -26,3 +28,4 @@ pub(crate) use handshake::check_leaf;
 pub use handshake::{Peer, Secured, TlsStream, accept, connect, serial_number, validity};
 pub use key::SigningKey;
 pub use named::{ServerCertificate, accept_anonymous, connect_named};
+pub use origination::{Origination, originate};

@@ -191,7 +191,7 @@ impl<H: Host, C: CertificateAuthority> Exchange<H, C> {
             grpc,
             http2: self.http2,
         };
-        let body = CountedRequest::new(body, log, grpc);
+        let body = CountedRequest::over(body, log, grpc);
         Ok((turn, Incoming { head: request, body, authority, path, upgrade, span, body_verdict }))
     }
 }
@@ -233,7 +233,7 @@ impl<H: Host, C: CertificateAuthority> Handler for Exchange<H, C> {
             return response;
         }
         let (parts, body) = response.into_parts();
-        Response::from_parts(parts, Logged::new(body, log, grpc))
+        Response::from_parts(parts, Logged::over(body, log, grpc))
     }
 }
 

@@ -17,7 +17,8 @@ use super::tries;
 use super::upstream::backends::{Asking, Held};
 use super::upstream::clients::ReuseLimits;
 use super::upstream::failure::{FailureKind, UpstreamFailure};
-use super::upstream::target::{Target, Version, transport_of};
+use super::upstream::pick::NoTarget;
+use super::upstream::target::{Target, Version};
 use super::{filters, head, mirror, websocket};
 use crate::hbone::TraceParent;
 use crate::host::Host;
@@ -116,7 +117,16 @@ async fn send<H: Host, C: CertificateAuthority>(
     loop {
         number += 1;
         head.headers_mut().insert(head::ATTEMPT_COUNT, HeaderValue::from(number));
-        let (picked, held) = match target(turn, &plan, &tried) {
+        let picked = match target(turn, &plan, &tried) {
+            Ok((picked, held)) => {
+                let resolved = picked.resolved(&turn.shared.resolver).await;
+                resolved
+                    .map(|picked| (picked, held))
+                    .map_err(|error| no_target(&NoTarget::NoEndpoint(error.to_string())))
+            }
+            Err(reply) => Err(reply),
+        };
+        let (picked, held) = match picked {
             Ok(picked) => picked,
             Err(reply) => {
                 note_no_endpoint(turn, &reply);
@@ -180,7 +190,7 @@ async fn send<H: Host, C: CertificateAuthority>(
                 if response.body().is_end_stream() {
                     return Ok(response);
                 }
-                Ok(response.map(|body| Holding::new(body, held)))
+                Ok(response.map(|body| Holding::over(body, held)))
             }
             Err(failure) => {
                 if failure.kind == FailureKind::Request || replay.failure().is_some() {
@@ -257,7 +267,7 @@ fn clone_head(head: &Request<()>, body: Body) -> Request<Body> {
 
 fn asking<'a, H: Host, C: CertificateAuthority>(
     turn: &'a Turn<H, C>,
-    plan: &Plan,
+    plan: &'a Plan,
     tried: &'a [Arc<str>],
 ) -> Asking<'a> {
     let retry = plan.retry.as_ref();
@@ -265,6 +275,7 @@ fn asking<'a, H: Host, C: CertificateAuthority>(
         snapshot: &turn.snapshot,
         own: &turn.own,
         destination: turn.downstream.attached.destination(),
+        host: Some(&plan.authority),
         hash: plan.hash.hash,
         avoid: if retry.is_some_and(|retry| retry.avoid_previous_endpoints) { tried } else { &[] },
         selections_max: retry.map_or(1, |retry| retry.selections_max),
@@ -298,13 +309,7 @@ fn target<H: Host, C: CertificateAuthority>(
             picked.map(|(target, held)| (target, Some(held))).map_err(|none| no_target(&none))
         }
         (None, super::attach::Attached::Workload { workload, destination }) => {
-            let target = Target {
-                transport: transport_of(workload, &[]),
-                workload: workload.clone(),
-                address: *destination,
-                connect_timeout: Duration::from_secs(10),
-            };
-            Ok((target, None))
+            Ok((Target::pod(workload, *destination), None))
         }
         (None, super::attach::Attached::Service { .. }) => {
             Err(LocalReply::new(503, Reason::NoHealthyEndpoint, "no_healthy_upstream", "no healthy upstream"))
@@ -333,7 +338,7 @@ fn finish<H: Host, C: CertificateAuthority>(
         return websocket::switch(turn, upgrade, response);
     }
     match deadline {
-        Some(deadline) if !response.body().is_end_stream() => response.map(|body| Timed::new(body, deadline)),
+        Some(deadline) if !response.body().is_end_stream() => response.map(|body| Timed::over(body, deadline)),
         _ => response,
     }
 }

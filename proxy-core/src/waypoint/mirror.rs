@@ -38,6 +38,7 @@ pub(super) fn send<H: Host, C: CertificateAuthority>(
             snapshot: &turn.snapshot,
             own: &turn.own,
             destination,
+            host: Some(&plan.authority),
             hash: None,
             avoid: &[],
             selections_max: 1,
@@ -70,6 +71,7 @@ pub(super) fn send<H: Host, C: CertificateAuthority>(
                 let (parts, ()) = copy.into_parts();
                 let request = Request::from_parts(parts, body::full(whole.freeze()));
                 let clients = shared.clients.clone();
+                let Ok(target) = target.resolved(&shared.resolver).await else { return };
                 if let Ok(response) = clients.send(&shared, &target, version, limits, trace, request).await {
                     let mut body = response.into_body();
                     // Read to its end so that the connection can be used again.

@@ -277,6 +277,7 @@ fn version<H: Host, C: CertificateAuthority>(turn: &Turn<H, C>, incoming: &Incom
 pub(super) fn no_target(none: &NoTarget) -> LocalReply {
     match none {
         NoTarget::UnknownBackend(_) => LocalReply::new(503, Reason::UnknownBackend, "cluster_not_found", ""),
+        NoTarget::ForeignHost(_) => LocalReply::new(404, Reason::NoRoute, "route_not_found", ""),
         NoTarget::NoEndpoint(_) => {
             LocalReply::new(503, Reason::NoHealthyEndpoint, "no_healthy_upstream", "no healthy upstream")
         }

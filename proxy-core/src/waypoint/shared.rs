@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::config::WaypointConfig;
 use super::upstream::backends::Backends;
 use super::upstream::clients::Clients;
+use crate::dns::Resolver;
 use crate::hbone::{Acceptor, Pool, TraceParent};
 use crate::host::{Host, Rng};
 use crate::identity::CertificateAuthority;
@@ -32,6 +33,7 @@ pub(super) struct Shared<H: Host, C> {
     pub(super) acceptor: Acceptor<H>,
     pub(super) clients: Clients<H>,
     pub(super) backends: Backends,
+    pub(super) resolver: Resolver<H>,
     pub(super) drain: DrainTrigger,
     next_connection: AtomicU64,
 }
@@ -47,6 +49,7 @@ impl<H: Host, C: CertificateAuthority> Shared<H, C> {
             acceptor: Acceptor::new(host.clone(), config.acceptor.clone(), sink.clone()),
             clients: Clients::new(host.clone()),
             backends: Backends::default(),
+            resolver: Resolver::new(host.clone(), &config.resolvers),
             certificates,
             sink,
             drain,

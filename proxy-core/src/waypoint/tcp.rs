@@ -10,7 +10,7 @@ use super::stream::Downstream;
 use super::upstream::backends::{Asking, Held};
 use super::upstream::connect::{UpstreamStream, connect};
 use super::upstream::pick::{KnownBackend, NoTarget, know};
-use super::upstream::target::{Target, Transport, transport_of};
+use super::upstream::target::{Target, Transport};
 use super::{ext_authz, filters};
 use crate::hbone::{TraceParent, Tunnel};
 use crate::host::{Host, Instant, Rng};
@@ -106,12 +106,7 @@ fn choose_target<H: Host, C: CertificateAuthority>(
     let destination = downstream.attached.destination();
     let backend = match &downstream.attached {
         Attached::Workload { workload, destination } => {
-            let target = Target {
-                workload: workload.clone(),
-                address: *destination,
-                transport: transport_of(workload, &[]),
-                connect_timeout: std::time::Duration::from_secs(10),
-            };
+            let target = Target::pod(workload, *destination);
             return Ok(Chosen { target, backend: None, _held: Vec::new() });
         }
         Attached::Service { service, .. } => {
@@ -137,6 +132,7 @@ fn choose_target<H: Host, C: CertificateAuthority>(
         snapshot: &snapshot,
         own: &own,
         destination,
+        host: None,
         hash: tcp_hash(&known, downstream, &mut rng),
         avoid: &[],
         selections_max: 1,
@@ -204,11 +200,13 @@ async fn carry<H: Host, C: CertificateAuthority>(
     stream: &mut Sniffed<Tunnel>,
     record: &Record,
 ) -> Result<(), Ended> {
-    let connected = connect(shared, target, trace).await;
+    let target = target.clone().resolved(&shared.resolver).await;
+    let target = target.map_err(|error| Ended { reason: Reason::NoResolvedAddress, text: error.to_string() })?;
+    let connected = connect(shared, &target, &[], trace).await;
     let mut upstream =
         connected.map_err(|failure| Ended { reason: failure.reason(), text: failure.text.to_string() })?;
     let server = match &upstream {
-        UpstreamStream::Tunnel(_) => OnReset::Failure,
+        UpstreamStream::Tunnel(_) | UpstreamStream::Tls(_) => OnReset::Failure,
         UpstreamStream::Plain(_) => OnReset::End,
     };
     let on_resets = OnResets { client: OnReset::Failure, server };

@@ -13,6 +13,7 @@ mod basics;
 #[allow(dead_code, reason = "shared with the node proxy's tests")]
 #[path = "../ztunnel_on_sim/config.rs"]
 mod config;
+mod egress;
 mod hostile;
 mod http;
 mod lifecycle;

@@ -145,6 +145,7 @@ impl<H: Host, C: CertificateAuthority> Asking<'_, H, C> {
             snapshot: self.snapshot,
             own: self.own,
             destination,
+            host: None,
             hash: None,
             avoid: &[],
             selections_max: 1,
@@ -152,6 +153,7 @@ impl<H: Host, C: CertificateAuthority> Asking<'_, H, C> {
         };
         let picked = self.shared.backends.pick(&known, &asking, &mut self.shared.rng.lock());
         let (target, _held) = picked.map_err(|none| unanswered(none.text().to_owned()))?;
+        let target = target.resolved(&self.shared.resolver).await.map_err(|error| unanswered(error.to_string()))?;
         let limits = ReuseLimits { requests_max: 0, idle_max: known.policy.pool.http_idle_timeout };
         let clients = &self.shared.clients;
         let answer = clients.send(self.shared, &target, version, limits, self.trace, request).await;

@@ -19,7 +19,7 @@ pub(crate) struct Holding<T> {
 }
 
 impl<T: Send + Unpin + 'static> Holding<T> {
-    pub(crate) fn new(inner: Body, held: T) -> Body {
+    pub(crate) fn over(inner: Body, held: T) -> Body {
         Body::new(Holding { inner, held: Some(held) })
     }
 }
@@ -55,7 +55,7 @@ pub(crate) struct Timed {
 }
 
 impl Timed {
-    pub(crate) fn new(inner: Body, deadline: Deadline) -> Body {
+    pub(crate) fn over(inner: Body, deadline: Deadline) -> Body {
         Body::new(Timed { inner, deadline })
     }
 }

@@ -79,6 +79,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) own: &'a Workload,
     pub(crate) destination: std::net::SocketAddr,
+    /// The name the client gives, for backends that stand for many.
+    pub(crate) host: Option<&'a str>,
     pub(crate) hash: Option<u64>,
     /// Endpoints tried before.
     pub(crate) avoid: &'a [Arc<str>],
@@ -110,7 +112,7 @@ impl Backends {
         rng: &mut Rng,
     ) -> Result<(Target, Held), NoTarget> {
         let memory = self.of(&known.backend);
-        let found = pickable(asking.snapshot, asking.own, known, asking.destination)?;
+        let found = pickable(asking.snapshot, asking.own, known, asking.destination, asking.host)?;
         let candidates = match found {
             Pickable::Fixed(target) => {
                 let held = memory.hold_endpoint(&target.workload.uid);
@@ -174,7 +176,7 @@ impl Backends {
         result: EndpointResult,
     ) -> Option<EjectionCause> {
         let detection = known.policy.outlier_detection.as_ref()?;
-        let all = match pickable(asking.snapshot, asking.own, known, asking.destination) {
+        let all = match pickable(asking.snapshot, asking.own, known, asking.destination, asking.host) {
             Ok(Pickable::Any(candidates)) => candidates.len(),
             _ => 1,
         };

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::target::{Target, transport_of};
+use super::target::{Target, Transport, transport_of};
+use crate::request::split_authority;
 use crate::route::balance::{Placed, priorities};
-use crate::route::{Backend, Discovery, LoadBalancer, TrafficPolicy};
+use crate::route::{Backend, Discovery, LoadBalancer, TlsMode, TrafficPolicy};
 use crate::state::{IpFamilies, LoadBalancingMode, Locality, Purpose, Service, Snapshot, Workload};
 use crate::telemetry::Reason;
 
@@ -17,6 +18,8 @@ pub(crate) enum NoTarget {
     UnknownBackend(String),
     /// None that can be used.
     NoEndpoint(String),
+    /// The name the client gives is not one the service stands for.
+    ForeignHost(String),
 }
 
 impl NoTarget {
@@ -24,12 +27,13 @@ impl NoTarget {
         match self {
             NoTarget::UnknownBackend(_) => Reason::UnknownBackend,
             NoTarget::NoEndpoint(_) => Reason::NoHealthyEndpoint,
+            NoTarget::ForeignHost(_) => Reason::NoRoute,
         }
     }
 
     pub(crate) fn text(&self) -> &str {
         match self {
-            NoTarget::UnknownBackend(text) | NoTarget::NoEndpoint(text) => text,
+            NoTarget::UnknownBackend(text) | NoTarget::NoEndpoint(text) | NoTarget::ForeignHost(text) => text,
         }
     }
 }
@@ -44,6 +48,8 @@ pub(crate) struct KnownBackend {
     pub(crate) members: Option<BTreeSet<Arc<str>>>,
     /// Connections go where the client meant to.
     pub(crate) passthrough: bool,
+    /// The name the client gives is resolved, if it is below this suffix.
+    pub(crate) below: Option<Arc<str>>,
 }
 
 /// Looks a backend up.
@@ -65,15 +71,10 @@ pub(crate) fn know(snapshot: &Snapshot, backend: &Backend) -> Result<KnownBacken
             .clone(),
     };
     let discovery = settings.map_or(&Discovery::Endpoints, |settings| &settings.discovery);
-    if let Discovery::DynamicDns { suffix } = discovery {
-        let text = format!("hosts below `{suffix}` would have to be resolved at request time, which is not supported");
-        return Err(unknown(text));
-    }
-    if policy.tls.is_some() || policy.proxy_protocol.is_some() {
+    let mutual = policy.tls.as_ref().is_some_and(|tls| tls.mode != TlsMode::Simple);
+    if mutual || policy.proxy_protocol.is_some() {
         // Never weaker than what was asked for.
-        let text = format!(
-            "{backend}: its DestinationRule asks for TLS or a PROXY header inside the tunnel, which is not supported"
-        );
+        let text = format!("{backend}: mutual TLS to applications and PROXY headers are not supported");
         return Err(NoTarget::NoEndpoint(text));
     }
     let members = settings
@@ -86,6 +87,10 @@ pub(crate) fn know(snapshot: &Snapshot, backend: &Backend) -> Result<KnownBacken
         policy: Arc::new(policy),
         members,
         passthrough: *discovery == Discovery::OriginalDestination,
+        below: match discovery {
+            Discovery::DynamicDns { suffix } => Some(suffix.clone()),
+            Discovery::Endpoints | Discovery::OriginalDestination => None,
+        },
     })
 }
 
@@ -114,8 +119,25 @@ pub(crate) fn pickable(
     own: &Workload,
     known: &KnownBackend,
     destination: SocketAddr,
+    host: Option<&str>,
 ) -> Result<Pickable, NoTarget> {
     let KnownBackend { backend, service, policy, .. } = known;
+    let tls = policy.tls.clone().map(Arc::new);
+    if let Some(suffix) = &known.below {
+        let host = host.map(|host| split_authority(host).0.to_ascii_lowercase());
+        let below = |host: &String| host.len() > suffix.len() && host.ends_with(&**suffix);
+        let Some(host) = host.filter(below) else {
+            return Err(NoTarget::ForeignHost(format!("{backend}: the host is not below `{suffix}`")));
+        };
+        return Ok(Pickable::Fixed(Box::new(Target {
+            workload: Arc::default(),
+            address: SocketAddr::new(destination.ip(), target_port(service, backend.port)),
+            transport: Transport::Plain,
+            connect_timeout: policy.pool.connect_timeout,
+            name: Some(host.into()),
+            tls,
+        })));
+    }
     let leaves_choice =
         service.load_balancing.as_ref().is_some_and(|balancing| balancing.mode == LoadBalancingMode::Passthrough);
     if known.passthrough || leaves_choice || policy.load_balancer == LoadBalancer::Passthrough {
@@ -126,8 +148,9 @@ pub(crate) fn pickable(
         .candidates(service, own, backend.port, Purpose::Application)
         .filter(|found| members.as_ref().is_none_or(|members| members.contains(&found.workload.uid)))
         .filter_map(|found| {
-            let ip = address_of(service, found.workload, destination)?;
-            Some((found, SocketAddr::new(ip, found.port)))
+            let name = found.workload.hostname.clone().filter(|_| found.workload.addresses.is_empty());
+            let ip = if name.is_some() { destination.ip() } else { address_of(service, found.workload, destination)? };
+            Some((found, SocketAddr::new(ip, found.port), name))
         })
         .collect();
     if found.is_empty() {
@@ -135,7 +158,7 @@ pub(crate) fn pickable(
     }
     let placed: Vec<Placed<'_>> = found
         .iter()
-        .map(|(found, _)| Placed {
+        .map(|(found, ..)| Placed {
             key: &found.workload.uid,
             place: place(found.workload),
             nearness: found.nearness,
@@ -143,12 +166,14 @@ pub(crate) fn pickable(
         })
         .collect();
     let ranked = priorities(&policy.locality, place(own), &placed);
-    let candidates = found.iter().zip(ranked).map(|((found, address), (priority, weight))| Candidate {
+    let candidates = found.iter().zip(ranked).map(|((found, address, name), (priority, weight))| Candidate {
         target: Target {
             transport: transport_of(found.workload, &service.subject_alt_names),
             address: *address,
             workload: found.workload.clone(),
             connect_timeout: policy.pool.connect_timeout,
+            name: name.clone(),
+            tls: tls.clone(),
         },
         priority,
         weight,
@@ -174,16 +199,22 @@ fn address_of(service: &Service, endpoint: &Workload, destination: SocketAddr) -
     same.or_else(|| usable.next()).copied()
 }
 
+/// Where a port leads when no endpoint says otherwise.
+fn target_port(service: &Service, port: u16) -> u16 {
+    let declared = service.ports.iter().find(|declared| declared.service_port == port);
+    declared.map(|declared| declared.target_port).filter(|target| *target != 0).unwrap_or(port)
+}
+
 /// Where the client meant to go.
 fn original(snapshot: &Snapshot, own: &Workload, known: &KnownBackend, destination: SocketAddr) -> Target {
-    let declared = known.service.ports.iter().find(|port| port.service_port == known.backend.port);
-    let port = declared.map(|port| port.target_port).filter(|port| *port != 0).unwrap_or(destination.port());
-    let address = SocketAddr::new(destination.ip(), port);
+    let address = SocketAddr::new(destination.ip(), target_port(&known.service, known.backend.port));
     let workload = snapshot.workload_of_address(&own.network, address.ip()).cloned().unwrap_or_default();
     Target {
         transport: transport_of(&workload, &[]),
         workload,
         address,
         connect_timeout: known.policy.pool.connect_timeout,
+        name: None,
+        tls: known.policy.tls.clone().map(Arc::new),
     }
 }
