@@ -288,6 +288,8 @@ fn some_match() -> impl Strategy<Value = HttpMatch> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn the_index_finds_what_trying_one_after_the_other_finds(
         matches in proptest::collection::vec(some_match(), 0..12),

@@ -11,8 +11,25 @@ use crate::telemetry::{ConnectionSecurity, RequestInfo, RequestProtocol};
 
 /// Upper bounds of histogram buckets: milliseconds and bytes alike, as upstream has them.
 const BOUNDS: [f64; 19] = [
-    0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0, 30_000.0, 60_000.0,
-    300_000.0, 600_000.0, 1_800_000.0, 3_600_000.0,
+    0.5,
+    1.0,
+    5.0,
+    10.0,
+    25.0,
+    50.0,
+    100.0,
+    250.0,
+    500.0,
+    1000.0,
+    2500.0,
+    5000.0,
+    10_000.0,
+    30_000.0,
+    60_000.0,
+    300_000.0,
+    600_000.0,
+    1_800_000.0,
+    3_600_000.0,
 ];
 
 const COUNTERS: [(&str, &str); 3] = [
@@ -82,7 +99,8 @@ impl Requests {
     }
 
     pub(super) fn series(&self) -> usize {
-        self.counters.iter().map(BTreeMap::len).sum::<usize>() + self.histograms.iter().map(BTreeMap::len).sum::<usize>()
+        self.counters.iter().map(BTreeMap::len).sum::<usize>()
+            + self.histograms.iter().map(BTreeMap::len).sum::<usize>()
     }
 
     pub(super) fn write(&self, out: &mut String) {
