@@ -211,7 +211,7 @@ impl Story {
             source_identity: Some(identity),
             original_destination: match reporter {
                 Reporter::Source => "10.96.7.7:80".parse().expect("an address"),
-                Reporter::Destination => self.at("server", 15_008),
+                Reporter::Destination | Reporter::Waypoint => self.at("server", 15_008),
             },
             destination: None,
             authority: Some(self.at("server", 8080).to_string().into()),

@@ -158,7 +158,7 @@ impl Stream {
                         .any(|service| subscription.given.contains(&ResourceName::Service(service.clone())))
             }
             Resource::Service(service) => service.vips.iter().any(|vip| is_asked(vip.to_string())),
-            Resource::Authorization(_) | Resource::Malformed(_) => false,
+            _ => false,
         }
     }
 

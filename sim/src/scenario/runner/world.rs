@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use proxy_core::identity::Identity;
 
 use super::handlers::Handlers;
-use crate::app::{Client, EchoPort, Headers, HttpRequest, PortProtocol, RequestKind, Resolver, Target, Traffic, Tries, serve};
+use crate::app::{Client, EchoPort, HttpRequest, PortProtocol, RequestKind, Resolver, Target, Traffic, Tries, serve};
 use crate::cluster::{Cluster, ObjectName, ObjectReference, Pod, Protocol, TargetPort};
 use crate::mesh::{App, AppStart, ClusterView};
 use crate::node::SimHost;
