@@ -145,13 +145,18 @@ async fn send<H: Host, C: CertificateAuthority>(
                 First::Right((outcome, _)) => tries::endpoint_result(outcome),
             },
         );
-        let (outcome, connection_place) = match raced {
+        let (mut outcome, connection_place) = match raced {
             First::Left(()) => {
                 note_attempt(turn, &picked, number, Err(&timed_out_failure()));
                 return Err(timed_out("response_timeout"));
             }
             First::Right(outcome) => outcome,
         };
+        let switched = outcome.as_ref().is_ok_and(|response| response.status() == StatusCode::SWITCHING_PROTOCOLS);
+        if switched && upgrade.is_none() {
+            let text = "the endpoint switched protocols though nobody asked it to";
+            outcome = Err(UpstreamFailure::new(FailureKind::Protocol, text));
+        }
         let next = {
             let result = tries::result_of(&outcome);
             let under_way = memory.as_ref().map(|memory| memory.under_way()).unwrap_or_default();
@@ -327,6 +332,10 @@ fn finish<H: Host, C: CertificateAuthority>(
     let took = turn.shared.host.now() - turn.started;
     turn.log.note(|info| info.upstream_time = Some(took));
     let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if response.headers().contains_key(::http::header::TRANSFER_ENCODING) {
+        // Of the two the framing that was followed counts.
+        response.headers_mut().remove(::http::header::CONTENT_LENGTH);
+    }
     head::strip_hop_by_hop(response.headers_mut(), upgraded);
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     response.headers_mut().insert(head::SERVICE_TIME, HeaderValue::from(millis));

@@ -99,3 +99,31 @@ fn an_endpoint_that_closes_without_an_answer_is_answered_503() {
     assert_eq!(statuses, [200, 503]);
     assert_eq!(world.requests()[1].flags_text(), "UC");
 }
+
+#[test]
+fn an_endpoint_that_switches_protocols_unasked_is_answered_502() {
+    let world = World::new(1);
+    crate::server::http(&world.servers[0].host, |_, _, _| {
+        b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: evil\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"
+            .to_vec()
+    });
+    let asked = get(&world.client.host, World::vip(81), "/");
+    world.run_ms(1000);
+    assert_eq!(asked.one().status, 502);
+}
+
+#[test]
+fn an_upgrade_that_is_refused_leaves_the_connection_usable() {
+    let world = World::new(1);
+    let seen = named(&world.servers[0].host, "server");
+    let upgrade = "GET /a HTTP/1.1\r\nHost: echo\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let asked =
+        send(&world.client.host, World::vip(81), format!("{upgrade}GET /b HTTP/1.1\r\nHost: echo\r\n\r\n{upgrade}"));
+    world.run_ms(1500);
+    assert_eq!(asked.all().iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 200, 200]);
+    assert_eq!(seen.heads().len(), 3);
+    let unknown = "GET / HTTP/1.1\r\nHost: echo\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n";
+    let asked = send(&world.client.host, World::vip(81), unknown);
+    world.run_ms(500);
+    assert_eq!(asked.one().status, 403);
+}

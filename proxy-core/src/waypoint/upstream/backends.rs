@@ -134,12 +134,12 @@ impl Backends {
                     next += detection.interval;
                 }
                 *next_sweep = Some(next);
-                outliers.retain(|uid| candidates.iter().any(|one| &*one.target.workload.uid == uid));
+                outliers.retain(|uid| candidates.iter().any(|one| &*one.workload.uid == uid));
             }
             let endpoints: Vec<Endpoint<'_>> = candidates
                 .iter()
                 .map(|one| {
-                    let key = &one.target.workload.uid;
+                    let key = &one.workload.uid;
                     Endpoint {
                         key,
                         weight: one.weight,
@@ -160,8 +160,8 @@ impl Backends {
         let chosen = place.and_then(|place| candidates.into_iter().nth(place));
         match chosen {
             Some(chosen) => {
-                let held = memory.hold_endpoint(&chosen.target.workload.uid);
-                Ok((chosen.target, held))
+                let held = memory.hold_endpoint(&chosen.workload.uid);
+                Ok((chosen.into_target(known), held))
             }
             None => Err(NoTarget::NoEndpoint(format!("{}: no healthy endpoint", known.backend))),
         }

@@ -104,7 +104,9 @@ pub(crate) enum Pickable {
 
 /// An endpoint that may be picked.
 pub(crate) struct Candidate {
-    pub(crate) target: Target,
+    pub(crate) workload: Arc<Workload>,
+    address: SocketAddr,
+    name: Option<Arc<str>>,
     /// 0 is first.
     pub(crate) priority: u32,
     pub(crate) weight: u32,
@@ -122,7 +124,6 @@ pub(crate) fn pickable(
     host: Option<&str>,
 ) -> Result<Pickable, NoTarget> {
     let KnownBackend { backend, service, policy, .. } = known;
-    let tls = policy.tls.clone().map(Arc::new);
     if let Some(suffix) = &known.below {
         let host = host.map(|host| split_authority(host).0.to_ascii_lowercase());
         let below = |host: &String| host.len() > suffix.len() && host.ends_with(&**suffix);
@@ -135,7 +136,7 @@ pub(crate) fn pickable(
             transport: Transport::Plain,
             connect_timeout: policy.pool.connect_timeout,
             name: Some(host.into()),
-            tls,
+            tls: policy.tls.clone().map(Arc::new),
         })));
     }
     let leaves_choice =
@@ -167,18 +168,27 @@ pub(crate) fn pickable(
         .collect();
     let ranked = priorities(&policy.locality, place(own), &placed);
     let candidates = found.iter().zip(ranked).map(|((found, address, name), (priority, weight))| Candidate {
-        target: Target {
-            transport: transport_of(found.workload, &service.subject_alt_names),
-            address: *address,
-            workload: found.workload.clone(),
-            connect_timeout: policy.pool.connect_timeout,
-            name: name.clone(),
-            tls: tls.clone(),
-        },
+        workload: found.workload.clone(),
+        address: *address,
+        name: name.clone(),
         priority,
         weight,
     });
     Ok(Pickable::Any(candidates.collect()))
+}
+
+impl Candidate {
+    /// How it is reached.
+    pub(crate) fn into_target(self, known: &KnownBackend) -> Target {
+        Target {
+            transport: transport_of(&self.workload, &known.service.subject_alt_names),
+            address: self.address,
+            workload: self.workload,
+            connect_timeout: known.policy.pool.connect_timeout,
+            name: self.name,
+            tls: known.policy.tls.clone().map(Arc::new),
+        }
+    }
 }
 
 fn place(workload: &Workload) -> [&str; 3] {
