@@ -5,6 +5,7 @@
 //! - `work`: what the mesh itself has to do, and when.
 //! - `node`: nodes and their proxies.
 //! - `pod`, `kubelet`: pods' namespaces and lives.
+//! - `keys`: key sets fetched for token rules.
 //! - `waypoint`: pods that run the layer-7 proxy.
 //! - `agent`: enrollment: labels say, rules and annotations follow.
 //! - `change`: what a person does to the cluster.
@@ -15,6 +16,7 @@ mod apps;
 mod change;
 mod config;
 mod driver;
+mod keys;
 mod kubelet;
 mod node;
 mod observer;

@@ -133,7 +133,9 @@ fn tokens_and_the_mesh_configuration_are_checked() {
       hint: write a JWK set: `{"keys": […]}`
     "#);
     let options = |mesh: &str| {
-        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: istio, namespace: istio-system }}\ndata:\n  mesh: |\n    {mesh}\n")
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: istio, namespace: istio-system }}\ndata:\n  mesh: |\n    {mesh}\n"
+        )
     };
     insta::assert_snapshot!(errors(&options("extensionProvider: []")), @r"
     bad.yaml:6:5: unknown field `extensionProvider` in the mesh configuration

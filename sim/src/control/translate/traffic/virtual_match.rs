@@ -11,9 +11,6 @@ use crate::cluster::istio::StringMatch;
 use crate::cluster::istio::virtual_service::HttpRuleMatch;
 use crate::control::translate::binding::Waypoint;
 
-/// Names a claim where a header's name would stand.
-const CLAIMS: &str = "@request.auth.claims";
-
 /// What a `match` entry comes to at a waypoint.
 pub(super) enum Matched {
     /// This. Boxed would cost an allocation a match.
@@ -54,7 +51,7 @@ pub(super) fn http_match(written: Option<&HttpRuleMatch>, waypoint: &Waypoint<'_
 fn read_headers(written: &BTreeMap<Arc<str>, Option<StringMatch>>, negated: bool, matches: &mut HttpMatch) {
     for (name, value) in written {
         let value = present_or(value.as_ref());
-        if let Some(claim) = claim(name) {
+        if let Some(claim) = ClaimPath::from_route_header(name) {
             matches.claims.push(ClaimMatch { claim, value, negated });
             continue;
         }
@@ -70,16 +67,6 @@ fn read_headers(written: &BTreeMap<Arc<str>, Option<StringMatch>>, negated: bool
             }
         }
     }
-}
-
-/// `@request.auth.claims.a.b` or `@request.auth.claims[a][b]`.
-fn claim(name: &str) -> Option<ClaimPath> {
-    let rest = name.strip_prefix(CLAIMS)?;
-    let parts: Vec<Arc<str>> = match rest.strip_prefix('.') {
-        Some(dotted) => dotted.split('.').map(Into::into).collect(),
-        None => rest.strip_prefix('[')?.strip_suffix(']')?.split("][").map(Into::into).collect(),
-    };
-    Some(ClaimPath(parts))
 }
 
 fn path(written: &StringMatch, ignore_case: bool) -> Option<PathMatch> {
