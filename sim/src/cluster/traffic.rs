@@ -10,6 +10,7 @@ use super::store::{Cluster, Stored, builtin};
 /// An object that says what waypoints are and do.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the kinds' names")]
+#[allow(clippy::large_enum_variant, reason = "each is kept behind a pointer as a whole")]
 pub enum Traffic {
     GatewayClass(GatewayClass),
     Gateway(Gateway),

@@ -13,6 +13,7 @@ use proxy_core::tls::TlsError;
 use super::apps::AppFactory;
 use super::config::{Delivery, MeshConfig};
 use super::istiod::Istiod;
+use super::keys::KeyFetches;
 use super::name_server::NameServer;
 use super::node::{MeshZtunnel, NodeRuntime};
 use super::observer::PushJournal;
@@ -55,6 +56,7 @@ pub struct Mesh {
     pub(super) apps: Box<dyn AppFactory>,
     pub(super) agenda: Agenda,
     pub(super) journal: Journal,
+    pub(super) keys: KeyFetches,
     view: ClusterView,
     /// The truth changed and nobody has been told yet.
     changed: bool,
@@ -147,6 +149,7 @@ impl Mesh {
             (config.authority.delay_least, config.authority.delay_most) = Default::default();
         }
         let control = ControlPlane::new(host.clone(), config.push, observer);
+        let keys = KeyFetches::new(host.clone());
         let authority = MeshAuthority::new(host, config.authority.clone()).map_err(MeshError::Authority)?;
         let cluster = Cluster::new(config.cluster.clone());
         let mut mesh = Mesh {
@@ -161,6 +164,7 @@ impl Mesh {
             apps: Box::new(apps),
             agenda: Agenda::default(),
             journal,
+            keys,
             changed: true,
             translation_planned: false,
             notices: Vec::new(),
@@ -281,6 +285,8 @@ impl Mesh {
                     Work::Release(uid) => self.release(&uid),
                     Work::Withdraw(uid) => self.withdraw(&uid),
                     Work::Probe(uid) => self.probe_waypoint(&uid),
+                    Work::FetchKeys(from) => self.fetch_keys(from),
+                    Work::CollectKeys => self.collect_keys(),
                     Work::TranslateAddresses => {
                         self.translation_planned = false;
                         self.translate_addresses();
@@ -299,6 +305,7 @@ impl Mesh {
             }
             // The n-th cluster told is version n, which proxies will acknowledge.
             self.control.changed();
+            self.plan_key_fetches();
             self.journal.record(self.now(), ObservationKind::Cluster(cluster));
         }
         if self.control.commit_due().is_some_and(|due| due <= self.now()) {

@@ -129,11 +129,13 @@ fn tokens_and_the_mesh_configuration_are_checked() {
         spec: { targetRefs: [ { kind: Service, name: till } ], jwtRules: [ { jwks: 'no' } ] }\n";
     insta::assert_snapshot!(errors(authentication), @r#"
     bad.yaml:4:68: a JWT rule needs `issuer`
-    bad.yaml:4:76: `jwks` is not JSON
+    bad.yaml:4:76: `jwks` holds no usable keys: no JSON: expected ident at line 1 column 2
       hint: write a JWK set: `{"keys": […]}`
     "#);
     let options = |mesh: &str| {
-        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: istio, namespace: istio-system }}\ndata:\n  mesh: |\n    {mesh}\n")
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: istio, namespace: istio-system }}\ndata:\n  mesh: |\n    {mesh}\n"
+        )
     };
     insta::assert_snapshot!(errors(&options("extensionProvider: []")), @r"
     bad.yaml:6:5: unknown field `extensionProvider` in the mesh configuration

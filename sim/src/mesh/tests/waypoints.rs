@@ -213,3 +213,19 @@ spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, p
     assert!(routes("other").is_empty());
     assert_eq!(mesh.ztunnel("node-1").expect("a proxy").state().snapshot().routes().count(), 0);
 }
+
+#[test]
+fn the_control_plane_fetches_key_sets_from_services_once_they_answer() {
+    let authentication = "
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: shop}
+spec:
+  targetRefs: [{kind: Service, name: web}]
+  jwtRules: [{issuer: someone, jwksUri: 'http://next.shop/keys'}, {issuer: other, jwksUri: 'https://next.shop/keys'}]
+";
+    let mesh = shop(authentication);
+    // The server answers everything with its own name: a document, if no key set.
+    assert_eq!(mesh.cluster().fetched_keys("http://next.shop/keys").map(|text| &**text), Some("next"));
+    assert_eq!(mesh.cluster().fetched_keys("https://next.shop/keys"), None, "TLS is not spoken");
+}

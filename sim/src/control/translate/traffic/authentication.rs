@@ -51,7 +51,7 @@ impl Context<'_> {
             cookies: written.from_cookies.clone(),
         };
         let claims = written.output_claim_to_headers.iter().filter_map(|output| {
-            let claim = ClaimPath(output.claim.split('.').map(Into::into).collect());
+            let claim = ClaimPath::from_dots(&output.claim)?;
             Some(ClaimHeader { header: name(&output.header)?, claim })
         });
         JwtRule {

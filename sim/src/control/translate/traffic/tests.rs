@@ -43,7 +43,7 @@ pub(crate) fn cluster(manifests: &str) -> Cluster {
     let waypoints: Vec<ObjectName> =
         cluster.pods().filter(|pod| pod.is_waypoint()).map(|pod| pod.meta.key.clone()).collect();
     for pod in waypoints {
-        now = now + Duration::from_secs(1);
+        now += Duration::from_secs(1);
         cluster.set_ready(&pod, true, now);
         cluster.step(now);
     }

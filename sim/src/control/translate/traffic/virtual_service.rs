@@ -11,7 +11,7 @@ use proxy_core::route::{
 
 use super::catalogue::{Listed, covers};
 use super::virtual_filters as filters;
-use super::virtual_match::{Matched, http_match};
+use super::virtual_match::http_match;
 use super::{Context, is_exported};
 use crate::cluster::istio::virtual_service::{
     DerivePort, HttpRedirect, HttpRetry, HttpRule, HttpRuleMatch, VirtualServiceSpec,
@@ -70,7 +70,7 @@ impl<'a> Context<'a> {
         };
         let filters = filters::filters(rule);
         for (entry, written) in matches {
-            let Matched::Entry(mut matches) = http_match(written, place.waypoint, place.port) else { continue };
+            let Some(mut matches) = http_match(written, place.waypoint, place.port) else { continue };
             if let Some(outer) = &place.outer {
                 matches = both(outer, matches);
             }
@@ -115,7 +115,7 @@ impl<'a> Context<'a> {
             if rule.r#match.is_empty() { vec![None] } else { rule.r#match.iter().map(Some).collect() };
         let mut catches_all = false;
         for written in outer {
-            let Matched::Entry(outer) = http_match(written, place.waypoint, place.port) else { continue };
+            let Some(outer) = http_match(written, place.waypoint, place.port) else { continue };
             let place = Placed { written: other, outer: Some(outer), ..*place };
             for (index, inner) in spec.http.iter().enumerate() {
                 catches_all = self.http_rule(&place, index, inner, into);
