@@ -38,7 +38,7 @@ pub(super) enum Received {
     /// Apply it, then answer.
     Push(Push),
     /// It says nothing to us: answer at once.
-    Answer(DeltaDiscoveryRequest),
+    Answer(Box<DeltaDiscoveryRequest>),
 }
 
 impl Session {
@@ -62,7 +62,7 @@ impl Session {
 
     /// Takes a response.
     pub(super) fn receive(&mut self, response: Arc<Decoded>) -> Received {
-        let Some(content) = &response.content else { return Received::Answer(answer(&response, None)) };
+        let Some(content) = &response.content else { return Received::Answer(Box::new(answer(&response, None))) };
         if content.is_clean && !self.taken.contains(&content.kind) {
             self.taken.push(content.kind);
         }

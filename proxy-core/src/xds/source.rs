@@ -93,7 +93,7 @@ impl<H: Host> DiscoverySource<H> {
             self.heard = true;
             match self.session.receive(response) {
                 Received::Push(push) => return Ok(push),
-                Received::Answer(request) => call.send(&request)?,
+                Received::Answer(request) => call.send(&*request)?,
             }
         }
     }

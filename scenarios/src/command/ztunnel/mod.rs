@@ -197,7 +197,7 @@ async fn supply(arguments: &ZtunnelArguments, host: &TokioHost) -> Result<(Sourc
         Some(address) => {
             let mut client = AuthorityClient::new(endpoint(arguments, host, address).await?, credentials);
             client.impersonate = !arguments.no_impersonation;
-            Authority::Remote(GrpcAuthority::new(host.clone(), client))
+            Authority::Remote(Box::new(GrpcAuthority::new(host.clone(), client)))
         }
         None => {
             tracing::warn!("certificates are signed inside this process: whoever knows the phrase can be anyone");

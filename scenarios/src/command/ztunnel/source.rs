@@ -48,7 +48,7 @@ impl ConfigSource for Source {
 /// An authority inside the process, or one behind the network.
 pub(super) enum Authority {
     Local(LocalAuthority<TokioHost>),
-    Remote(GrpcAuthority<TokioHost>),
+    Remote(Box<GrpcAuthority<TokioHost>>),
 }
 
 impl CertificateAuthority for Authority {
