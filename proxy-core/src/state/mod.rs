@@ -24,7 +24,7 @@ mod workload_index;
 pub use crate::net::NamespacedHostname;
 pub use handle::{LocalWorkload, StateHandle};
 pub use index::{AddressOwner, Snapshot};
-pub use pick::Purpose;
+pub use pick::{Candidate, Purpose};
 pub use resolve::{Resolution, Upstream, UpstreamAddress};
 pub use service::{
     CidrVip, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, RoutingScope, Service, ServicePort,

@@ -2,6 +2,7 @@
 
 mod line;
 mod lines;
+mod request;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use super::{ConnectionInfo, ConnectionSecurity, DnsOutcome, Event, Reason, Reporter, Sink};
 use crate::host::WallTime;
+use crate::route::AccessLogging;
 use crate::state::Workload;
 use line::Line;
 pub use line::{Format, Level};
@@ -95,6 +97,11 @@ impl<W: LineWriter> Sink for AccessLog<W> {
                     line.number("endpoints", endpoints as u64);
                 }
             }),
+            Event::Request { request, .. } if self.level <= Level::Info => match request.telemetry.access_log {
+                AccessLogging::Off => {}
+                AccessLogging::Text => self.writer.write_line(request::text(request)),
+                AccessLogging::Json => self.writer.write_line(request::json(request)),
+            },
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! [`Metrics`]: Prometheus families under upstream's names, derived from events.
 
 mod dns;
+mod requests;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ use std::fmt::Write as _;
 use parking_lot::Mutex;
 
 use super::{ConnectionInfo, Event, Reporter, ResponseFlags, Sink};
+use requests::Requests;
 use series::{Row, Series, write_value};
 
 /// The `Content-Type` of [`Metrics::exposition`] for a client that asked for OpenMetrics.
@@ -32,6 +34,7 @@ pub struct Metrics {
 #[derive(Default)]
 struct Counts {
     rows: BTreeMap<Series, Row>,
+    requests: Requests,
     sockets: BTreeMap<Reporter, i64>,
     dns: dns::DnsCounts,
     touches: u64,
@@ -51,12 +54,14 @@ impl Metrics {
 
     /// Label combinations kept now.
     pub fn series_count(&self) -> usize {
-        self.counts.lock().rows.len()
+        let counts = self.counts.lock();
+        counts.rows.len() + counts.requests.series()
     }
 
     /// Label combinations forgotten because of the bound.
     pub fn series_forgotten(&self) -> u64 {
-        self.counts.lock().forgotten
+        let counts = self.counts.lock();
+        counts.forgotten + counts.requests.left_out
     }
 
     /// The text exposition: families in a fixed order, series in the order of their labels, empty families left out.
@@ -76,6 +81,7 @@ impl Metrics {
                 let _ = writeln!(out, "}} {value}");
             }
         }
+        counts.requests.write(&mut out);
         if !counts.sockets.is_empty() {
             let name = "istio_tcp_sockets_open";
             head(&mut out, name, "gauge", "The current number of open TCP sockets (unstable).");
@@ -186,7 +192,7 @@ impl Sink for Metrics {
                 }
             }
             Event::Dns(request) => counts.dns.count(request, max),
-            Event::Request { .. } => {}
+            Event::Request { request, .. } => counts.requests.count(request, max),
             Event::Refused { .. } | Event::Judged { .. } | Event::Tunnel(_) | Event::Certificate { .. } => {}
         }
     }

@@ -1,16 +1,20 @@
 //! What may refuse a request before its route is looked at, in this order: external providers, tokens, policies.
 
-use ::http::{HeaderMap, HeaderName, HeaderValue};
+use ::http::uri::PathAndQuery;
+use ::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::exchange::{Incoming, Turn};
+use super::ext_authz;
 use super::local_reply::LocalReply;
 use super::routing::view;
+use crate::authentication::{Authentication, JwtRule, authenticate};
 use crate::host::Host;
 use crate::identity::CertificateAuthority;
 use crate::policy::Connection;
 use crate::policy::http::{Ask, HttpPolicy, HttpVerdict, Subject, ask, authorize};
 use crate::request::Claims;
-use crate::telemetry::Reason;
+use crate::route::{ServiceRoutes, WaypointSettings};
+use crate::telemetry::{Reason, TokenOutcome};
 
 /// What became of a request that may pass.
 #[derive(Default)]
@@ -48,7 +52,7 @@ pub(super) async fn judge<H: Host, C: CertificateAuthority>(
         let view = view(incoming, None);
         let subject = Subject::request(&connection, remote, &view);
         let known = |provider: &str| turn.settings.providers.contains_key(provider);
-        ask(policies(turn), &subject, known, turn.settings.several_providers)
+        ask(policies(&turn.settings, turn.routes.as_deref()), &subject, known, turn.settings.several_providers)
     };
     match asked {
         Ask::Nobody => {}
@@ -57,13 +61,31 @@ pub(super) async fn judge<H: Host, C: CertificateAuthority>(
             return Err(LocalReply::new(403, Reason::RefusedByProvider, "ext_authz_error", ""));
         }
         Ask::Providers(providers) => {
-            let _ = providers;
+            for (name, by) in providers {
+                let Some(provider) = turn.settings.providers.get(&name) else { continue };
+                turn.log.note(|info| {
+                    info.policy.custom = Some(by);
+                    info.policy.provider = Some(name);
+                });
+                let allowed = ext_authz::check(turn, incoming, provider).await?;
+                let headers = incoming.head.headers_mut();
+                for name in allowed.remove {
+                    headers.remove(name);
+                }
+                for (name, value) in allowed.set {
+                    headers.insert(name, value);
+                }
+                for (name, value) in allowed.append {
+                    headers.append(name, value);
+                }
+                judged.response_headers.extend(allowed.response);
+            }
         }
     }
-    judged.claims = None;
+    judged.claims = tokens(turn, incoming)?;
     let decision = {
         let view = view(incoming, judged.claims.as_ref());
-        authorize(policies(turn), &Subject::request(&connection, remote, &view))
+        authorize(policies(&turn.settings, turn.routes.as_deref()), &Subject::request(&connection, remote, &view))
     };
     let refused = match &decision.verdict {
         HttpVerdict::Allowed { .. } => None,
@@ -78,9 +100,54 @@ pub(super) async fn judge<H: Host, C: CertificateAuthority>(
     }
 }
 
+/// Checks the request's tokens and changes it as the rules want.
+fn tokens<H: Host, C: CertificateAuthority>(
+    turn: &Turn<H, C>,
+    incoming: &mut Incoming,
+) -> Result<Option<Claims>, LocalReply> {
+    let service = turn.routes.iter().flat_map(|routes| routes.authentication.iter());
+    let rules: Vec<&JwtRule> = turn.settings.authentication.iter().chain(service).collect();
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    let found = {
+        let request = view(incoming, None);
+        if request.is_cors_preflight() {
+            return Ok(None);
+        }
+        let found = authenticate(&rules, &request, turn.shared.host.wall_time());
+        if let Authentication::Refused(refusal) = &found {
+            turn.log.note(|info| info.token = TokenOutcome::Rejected(found.to_string().into()));
+            let body = refusal.error.to_string();
+            let reply = LocalReply::new(401, Reason::TokenRejected, refusal.details(), body);
+            return Err(match HeaderValue::try_from(refusal.www_authenticate(&request)) {
+                Ok(value) => reply.with_header(header::WWW_AUTHENTICATE, value),
+                Err(_) => reply,
+            });
+        }
+        found
+    };
+    let path = incoming.path.clone();
+    if let Some(path) = found.apply(&rules, incoming.head.headers_mut(), path.as_str())
+        && let Ok(path) = PathAndQuery::try_from(path)
+    {
+        incoming.path = path;
+    }
+    match found {
+        Authentication::Authenticated(valid) => {
+            let principal = valid.claims.principal.clone().unwrap_or_default();
+            turn.log.note(|info| info.token = TokenOutcome::Accepted(principal));
+            Ok(Some(valid.claims))
+        }
+        Authentication::Anonymous | Authentication::Refused(_) => Ok(None),
+    }
+}
+
 /// The waypoint's own policies, then those of the service.
-fn policies<H: Host, C: CertificateAuthority>(turn: &Turn<H, C>) -> impl Iterator<Item = &HttpPolicy> + Clone {
-    let own = turn.settings.policies.policies.iter();
-    let service = turn.routes.iter().flat_map(|routes| routes.policies.policies.iter());
-    own.chain(service).map(|policy| &**policy)
+pub(super) fn policies<'a>(
+    settings: &'a WaypointSettings,
+    routes: Option<&'a ServiceRoutes>,
+) -> impl Iterator<Item = &'a HttpPolicy> + Clone {
+    let service = routes.into_iter().flat_map(|routes| routes.policies.policies.iter());
+    settings.policies.policies.iter().chain(service).map(|policy| &**policy)
 }

@@ -13,7 +13,7 @@ use super::http::replay::Replay;
 use super::http::timed::{Deadline, Timed};
 use super::local_reply::LocalReply;
 use super::routing::{Action, Plan, Routed, no_target, route};
-use super::tries::{self, Tried};
+use super::tries;
 use super::upstream::clients::ReuseLimits;
 use super::upstream::failure::{FailureKind, UpstreamFailure};
 use super::upstream::pick::pick;
@@ -23,7 +23,7 @@ use crate::hbone::TraceParent;
 use crate::host::Host;
 use crate::identity::CertificateAuthority;
 use crate::net::race::{First, race};
-use crate::route::{AbortStatus, CorsDecision, CorsHeaders};
+use crate::route::{AbortStatus, CorsDecision, CorsHeaders, Retry, RetryState, UnderWay};
 use crate::telemetry::{Attempt, Reason, ResponseFlags};
 
 /// Answers one request: filters in their order, then its route.
@@ -93,16 +93,16 @@ async fn send<H: Host, C: CertificateAuthority>(
     let Incoming { mut head, body, upgrade, span, body_verdict, .. } = incoming;
     let http2 = plan.version == Version::Http2;
     let bad = || LocalReply::new(400, Reason::MalformedRequest, "invalid_authority", "");
-    let request_timeout =
-        plan.timeouts.request.or_else(|| if turn.grpc { tries::grpc_timeout(head.headers()) } else { None });
+    let request_timeout = plan.timeouts.request;
     head::retarget(&mut head, plan.path.clone(), &plan.authority, http2).ok_or_else(bad)?;
     let retries = plan.retry.as_ref().map_or(0, |retry| retry.attempts);
     let keep = retries > 0 || !plan.mirrors.is_empty();
     let replay = Replay::new(body, if keep { turn.shared.config.replay_max } else { 0 });
-    let trace = TraceParent { trace: span.trace, span: span.span, flags: u8::from(span.sampled) };
+    let trace = span.parent();
     mirror::send(turn, &plan, &head, &replay, trace);
 
     let mut deadline = after_request(turn, &replay, request_timeout);
+    let mut tries = RetryState::new(plan.retry.as_ref());
     let mut number = 0;
     loop {
         number += 1;
@@ -123,29 +123,28 @@ async fn send<H: Host, C: CertificateAuthority>(
             }
             First::Right(outcome) => outcome,
         };
-        let tried = match &outcome {
-            Ok(response) => Tried::Answered { status: response.status().as_u16(), headers: response.headers() },
-            Err(failure) => Tried::Failed(failure.kind),
+        let next = {
+            let result = tries::result_of(&outcome);
+            tries.after(result, UnderWay::default(), &mut turn.shared.rng.lock())
         };
-        let retriable = plan.retry.as_ref().is_some_and(|retry| tries::is_retriable(&retry.on, &tried));
         note_attempt(turn, &picked, number, outcome.as_ref().map(|response| response.status().as_u16()));
-        if retriable && number <= retries && replay.can_repeat() {
+        if let Retry::After(wait, _) = next
+            && replay.can_repeat()
+        {
             drop(outcome);
-            let wait = plan.retry.as_ref().map(|retry| tries::backoff(retry, number, &mut turn.shared.rng.lock()));
-            let waiting = turn.shared.host.sleep(wait.unwrap_or_default());
-            if let First::Left(()) = race(deadline.as_mut(), waiting).await {
+            if let First::Left(()) = race(deadline.as_mut(), turn.shared.host.sleep(wait)).await {
                 return Err(timed_out("response_timeout"));
             }
             continue;
         }
-        let given_up = retriable && retries > 0 && number > retries;
+        let given_up = matches!(next, Retry::Exhausted(_));
         return match outcome {
             Ok(response) => {
                 if given_up {
                     turn.flag(ResponseFlags::UpstreamRetryLimit);
                 }
                 let timed = request_timeout.is_some().then_some(deadline);
-                Ok(finish(turn, plan, response, upgrade, timed))
+                Ok(finish(turn, &plan, response, upgrade, timed))
             }
             Err(failure) => {
                 if failure.kind == FailureKind::Request || replay.failure().is_some() {
@@ -226,7 +225,7 @@ fn target<H: Host, C: CertificateAuthority>(turn: &Turn<H, C>, plan: &Plan) -> R
 
 fn finish<H: Host, C: CertificateAuthority>(
     turn: &Turn<H, C>,
-    plan: Plan,
+    plan: &Plan,
     mut response: Response<Body>,
     upgrade: Option<hyper::upgrade::OnUpgrade>,
     deadline: Option<Deadline>,

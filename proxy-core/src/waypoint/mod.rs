@@ -10,6 +10,7 @@
 mod attach;
 mod config;
 mod exchange;
+mod ext_authz;
 mod filters;
 mod follow;
 mod forward;

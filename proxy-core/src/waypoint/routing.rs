@@ -94,9 +94,14 @@ pub(super) fn route<H: Host, C: CertificateAuthority>(
     };
     match decision {
         Decision::Implicit => {
+            let timeouts =
+                Timeouts { request: Timeouts::default().of_request(&view(incoming, claims)), backend_request: None };
             let backend = Backend { service: service.key.clone(), port: destination.port(), subset: None };
             let retry = (!turn.grpc && routes.protocol != PortProtocol::Grpc).then(tries::implicit_retry);
-            plain(forward_to(turn, incoming, &backend, |plan| plan.retry = retry))
+            plain(forward_to(turn, incoming, &backend, |plan| {
+                plan.retry = retry;
+                plan.timeouts = timeouts;
+            }))
         }
         Decision::NotFound => plain(Action::Refuse(LocalReply::new(404, Reason::NoRoute, "route_not_found", ""))),
         Decision::Matched(matched) => {
@@ -160,8 +165,10 @@ fn act<H: Host, C: CertificateAuthority>(
                 BackendTarget::Invalid(_) => None,
             });
             let mirrors: Vec<_> = mirrors.collect();
+            let request = forward.timeouts.of_request(&view(incoming, claims));
+            let timeouts = Timeouts { request, ..forward.timeouts };
             forward_to(turn, incoming, backend, |plan| {
-                plan.timeouts = forward.timeouts;
+                plan.timeouts = timeouts;
                 plan.retry = forward.retry.clone().or_else(|| turn.settings.default_retry.clone());
                 plan.response_headers = share.response_headers.clone();
                 plan.mirrors = mirrors;

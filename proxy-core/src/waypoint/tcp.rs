@@ -10,12 +10,15 @@ use super::stream::Downstream;
 use super::upstream::connect::{UpstreamStream, connect};
 use super::upstream::pick::{know, pick};
 use super::upstream::target::{Target, Transport, transport_of};
+use super::{ext_authz, filters};
 use crate::hbone::{TraceParent, Tunnel};
 use crate::host::{Host, Instant};
 use crate::identity::CertificateAuthority;
 use crate::net::copy::{ByteCounts, Meter, OnReset, OnResets, Side, copy};
 use crate::net::drain::DrainWatcher;
 use crate::net::race::{First, race};
+use crate::policy::Connection;
+use crate::policy::http::{Ask, HttpVerdict, Subject, ask, authorize};
 use crate::route::{Backend, TcpDecision, choose_tcp};
 use crate::telemetry::{ConnectionInfo, ConnectionSecurity, Event, Hop, Reason, Sink};
 
@@ -53,6 +56,15 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     let outcome = match chosen {
         Err(ended) => Err(ended),
         Ok((target, _)) => {
+            let judging = Box::pin(judge(shared, &downstream));
+            let judged = match race(watcher.cut(), judging).await {
+                First::Left(_) => return stream.into_inner().abort(),
+                First::Right(judged) => judged,
+            };
+            if let Err(ended) = judged {
+                stream.into_inner().abort();
+                return record.close(shared.host.now(), Err(ended));
+            }
             let trace = TraceParent { span: shared.new_trace().span, ..downstream.trace };
             let carrying = Box::pin(carry(shared, &target, trace, &mut stream, &record));
             match race(watcher.cut(), carrying).await {
@@ -108,6 +120,45 @@ fn choose_target<H: Host, C: CertificateAuthority>(
     match target {
         Ok(target) => Ok((target, Some(backend))),
         Err(none) => Err(Ended { reason: none.reason(), text: none.text().to_owned() }),
+    }
+}
+
+/// CUSTOM, then AUDIT, DENY and ALLOW, as far as they can be applied to an opaque connection.
+async fn judge<H: Host, C: CertificateAuthority>(shared: &Shared<H, C>, downstream: &Downstream) -> Result<(), Ended> {
+    let snapshot = shared.state.snapshot();
+    let refused = |reason: Reason, text: String| Ended { reason, text };
+    let (Some(settings), Some(own)) = (shared.settings(&snapshot), shared.own_workload(&snapshot)) else {
+        return Err(refused(Reason::NotAttached, "this waypoint is not configured any more".to_owned()));
+    };
+    let routes = downstream.attached.service().and_then(|service| snapshot.routes_of(&service.key)).cloned();
+    let connection = Connection {
+        identity: Some(downstream.identity.clone()),
+        source: downstream.client,
+        destination: downstream.attached.destination(),
+    };
+    let policies = || filters::policies(&settings, routes.as_deref());
+    let asked = {
+        let subject = Subject::connection(&connection, downstream.client.ip(), None);
+        let known = |provider: &str| settings.providers.contains_key(provider);
+        ask(policies(), &subject, known, settings.several_providers)
+    };
+    match asked {
+        Ask::Nobody => {}
+        Ask::Refuse { by, why } => return Err(refused(Reason::RefusedByProvider, format!("{by}: {why}"))),
+        Ask::Providers(providers) => {
+            for (name, by) in providers {
+                let Some(provider) = settings.providers.get(&name) else { continue };
+                ext_authz::check_connection(shared, &snapshot, &own, downstream, provider)
+                    .await
+                    .map_err(|text| refused(Reason::RefusedByProvider, format!("{by}: {text}")))?;
+            }
+        }
+    }
+    let decision = authorize(policies(), &Subject::connection(&connection, downstream.client.ip(), None));
+    match &decision.verdict {
+        HttpVerdict::Allowed { .. } => Ok(()),
+        HttpVerdict::DeniedBy(_) => Err(refused(Reason::PolicyDenied, decision.verdict.to_string())),
+        HttpVerdict::NotAllowed => Err(refused(Reason::PolicyNotAllowed, decision.verdict.to_string())),
     }
 }
 

@@ -233,7 +233,7 @@ impl Mesh {
             waiting.push(format!("the cluster's controllers, next at {at}"));
         }
         if let Some(at) = self.agenda.due() {
-            waiting.push(format!("the enrollment agents, next at {at}"));
+            waiting.push(format!("the enrollment agents or a waypoint to become ready, next at {at}"));
         }
         if !self.authority.is_idle() {
             waiting.push("certificates".to_owned());
@@ -268,6 +268,7 @@ impl Mesh {
                     Work::Announce(uid) => self.announce(&uid),
                     Work::Release(uid) => self.release(&uid),
                     Work::Withdraw(uid) => self.withdraw(&uid),
+                    Work::Probe(uid) => self.probe_waypoint(&uid),
                     Work::TranslateAddresses => {
                         self.translation_planned = false;
                         self.sim.set_virtual_services(virtual_services(&self.cluster));

@@ -5,6 +5,7 @@
 //! - `work`: what the mesh itself has to do, and when.
 //! - `node`: nodes and their proxies.
 //! - `pod`, `kubelet`: pods' namespaces and lives.
+//! - `waypoint`: pods that run the layer-7 proxy.
 //! - `agent`: enrollment: labels say, rules and annotations follow.
 //! - `name_server`: the cluster's DNS.
 //! - `change`: what a person does to the cluster.
@@ -22,9 +23,11 @@ mod observer;
 mod pod;
 #[cfg(test)]
 mod tests;
+mod waypoint;
 mod work;
 
 pub use apps::{App, AppFactory, AppStart, NoApps};
 pub use config::{AgentConfig, DnsCapture, MeshConfig, VirtualServiceConfig};
 pub use driver::{ClusterView, Mesh, MeshError};
 pub use node::MeshZtunnel;
+pub use waypoint::MeshWaypoint;

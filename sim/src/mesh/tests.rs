@@ -16,6 +16,7 @@ use crate::record::ObservationKind;
 
 mod annotation;
 mod names;
+mod waypoints;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PORT: u16 = 8080;

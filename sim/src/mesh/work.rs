@@ -16,6 +16,8 @@ pub(super) enum Work {
     Release(Arc<str>),
     /// Take the annotation away.
     Withdraw(Arc<str>),
+    /// Ask a waypoint whether it is ready.
+    Probe(Arc<str>),
     /// Have node-level address translation follow the cluster.
     TranslateAddresses,
 }

@@ -117,7 +117,7 @@ impl Line {
 }
 
 /// JSON's quoting, which no value can break out of in either format.
-fn quote(out: &mut String, value: &str) {
+pub(super) fn quote(out: &mut String, value: &str) {
     out.push('"');
     for character in value.chars() {
         match character {
