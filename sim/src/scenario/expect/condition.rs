@@ -25,11 +25,12 @@ pub(super) fn judge(expectation: &Expectation, conditions: &[ConditionResult], f
     }
 }
 
-/// `service/name`, with the namespace or without.
+/// `service/name`, with namespace and port or without.
 fn is_parent(wanted: &str, condition: &ConditionResult) -> bool {
     let parent = condition.parent.as_deref().unwrap_or_default();
-    parent.eq_ignore_ascii_case(wanted)
-        || parent.rsplit_once('.').is_some_and(|(name, _)| name.eq_ignore_ascii_case(wanted))
+    let without_port = parent.split(':').next().unwrap_or(parent);
+    let without_namespace = without_port.split('.').next().unwrap_or(without_port);
+    [parent, without_port, without_namespace].iter().any(|name| name.eq_ignore_ascii_case(wanted))
 }
 
 fn in_words(kind: &str, wanted: &ConditionForm) -> String {
