@@ -4,10 +4,16 @@
 //! where the two disagree, one of them is wrong.
 
 mod endpoints;
+mod http_policy;
 mod policy;
+mod request;
+mod route;
 
 pub(super) use endpoints::{Endpoint, endpoints};
+pub(super) use http_policy::{HttpAttempt, HttpJudgement, judge_http};
 pub(super) use policy::{Attempt, Judgement, judge};
+pub(super) use request::HttpRequest;
+pub(super) use route::{Action, Chosen, Routed, Target, route};
 
 #[cfg(test)]
 mod tests;
