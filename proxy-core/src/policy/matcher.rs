@@ -79,7 +79,7 @@ impl ServiceAccountMatch {
 
 impl StringMatch {
     /// Against the concatenation of `parts`, which spares building it.
-    fn matches(&self, parts: &[&str]) -> bool {
+    pub(super) fn matches(&self, parts: &[&str]) -> bool {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         let bytes = parts.iter().flat_map(|part| part.bytes());
         match self {
@@ -89,6 +89,23 @@ impl StringMatch {
             StringMatch::Suffix(wanted) => {
                 wanted.len() <= length && wanted.bytes().eq(bytes.skip(length - wanted.len()))
             }
+        }
+    }
+}
+
+impl StringMatch {
+    /// Against one text.
+    pub fn matches_text(&self, text: &str) -> bool {
+        self.matches(&[text])
+    }
+
+    /// From a policy's text: `*` is presence, `*x` a suffix, `x*` a prefix, anything else exact.
+    pub fn from_text(text: &str) -> Self {
+        match (text.strip_prefix('*'), text.strip_suffix('*')) {
+            (Some(""), _) => StringMatch::Presence,
+            (Some(suffix), _) => StringMatch::Suffix(suffix.into()),
+            (_, Some(prefix)) => StringMatch::Prefix(prefix.into()),
+            _ => StringMatch::Exact(text.into()),
         }
     }
 }

@@ -7,7 +7,7 @@ mod share;
 mod view;
 
 pub use claims::{ClaimPath, Claims};
-pub use normalize::{PathNormalization, UnacceptablePath, normalize_path};
+pub use normalize::{PathNormalization, UnacceptablePath, normalize_path, percent_decoded};
 pub use pattern::{InvalidPattern, Pattern, TextMatch};
 pub use share::Share;
-pub use view::RequestView;
+pub use view::{RequestView, joined_header, query_pairs, split_authority};

@@ -12,7 +12,9 @@ const COMPILED_MAX: usize = 1 << 20;
 #[derive(Clone)]
 pub struct Pattern {
     source: Arc<str>,
-    regex: Regex,
+    whole: Regex,
+    anywhere: Regex,
+    ignore_case: bool,
 }
 
 /// The expression is not one, or is too large.
@@ -47,19 +49,44 @@ impl Pattern {
             source_text: source.to_owned(),
             reason: reason.split_whitespace().collect::<Vec<_>>().join(" "),
         };
+        let build = |text: &str| {
+            let mut builder = regex::RegexBuilder::new(text);
+            builder.case_insensitive(ignore_case).size_limit(COMPILED_MAX).build()
+        };
         // On its own first: `a)(b` is not an expression, though it would be one between our parentheses.
-        regex_syntax_check(source).map_err(&invalid)?;
-        let regex = regex::RegexBuilder::new(&format!("^(?:{source})$"))
-            .case_insensitive(ignore_case)
-            .size_limit(COMPILED_MAX)
-            .build()
-            .map_err(|error| invalid(error.to_string()))?;
-        Ok(Pattern { source: source.into(), regex })
+        let anywhere = build(source).map_err(|error| invalid(error.to_string()))?;
+        let whole = build(&format!("^(?:{source})$")).map_err(|error| invalid(error.to_string()))?;
+        Ok(Pattern { source: source.into(), whole, anywhere, ignore_case })
     }
 
     /// Whether the whole of `text` matches.
     pub fn matches(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        self.whole.is_match(text)
+    }
+
+    /// `text` with every place that matches replaced by `substitution`, in which `\0` to `\9` stand for the match and
+    /// its groups and `\\` for a backslash.
+    pub fn replace_all(&self, text: &str, substitution: &str) -> String {
+        let expand = |captures: &regex::Captures<'_>| {
+            let mut out = String::new();
+            let mut letters = substitution.chars();
+            while let Some(letter) = letters.next() {
+                match letter {
+                    '\\' => match letters.next() {
+                        Some(next) => match next.to_digit(10) {
+                            Some(group) => {
+                                out.push_str(captures.get(group as usize).map_or("", |found| found.as_str()));
+                            }
+                            None => out.push(next),
+                        },
+                        None => out.push('\\'),
+                    },
+                    other => out.push(other),
+                }
+            }
+            out
+        };
+        self.anywhere.replace_all(text, expand).into_owned()
     }
 
     /// As written, without the anchors.
@@ -68,14 +95,10 @@ impl Pattern {
     }
 }
 
-fn regex_syntax_check(source: &str) -> Result<(), String> {
-    regex::RegexBuilder::new(source).size_limit(COMPILED_MAX).build().map(|_| ()).map_err(|error| error.to_string())
-}
-
 /// Equal if they behave alike: the same text, the same attention to case.
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
-        self.source == other.source && self.regex.as_str() == other.regex.as_str()
+        self.source == other.source && self.ignore_case == other.ignore_case
     }
 }
 
@@ -124,5 +147,39 @@ impl fmt::Display for TextMatch {
             TextMatch::Regex(pattern) => write!(f, "matches `{}`", pattern.as_str()),
             TextMatch::Present => f.write_str("is present"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_matches_the_whole_text_or_not_at_all() {
+        let pattern = Pattern::new("a|b+").unwrap();
+        assert!(pattern.matches("a") && pattern.matches("bbb"));
+        assert!(!pattern.matches("ab") && !pattern.matches("xa") && !pattern.matches("a\n"));
+    }
+
+    #[test]
+    fn what_is_no_expression_or_too_large_is_refused_in_words() {
+        for wrong in ["a)(b", "(?=x)", "(a)\\1", "[", "(?:a{1000}){1000}"] {
+            let error = Pattern::new(wrong).unwrap_err().to_string();
+            assert!(error.contains(wrong) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn case_counts_unless_it_is_to_be_ignored() {
+        assert!(!Pattern::new("/abc").unwrap().matches("/ABC"));
+        assert!(Pattern::ignoring_case("/abc").unwrap().matches("/ABC"));
+        assert_ne!(Pattern::new("a").unwrap(), Pattern::ignoring_case("a").unwrap());
+    }
+
+    #[test]
+    fn groups_are_put_where_the_substitution_names_them() {
+        let pattern = Pattern::new("/service/([^/]+)(/.*)").unwrap();
+        assert_eq!(pattern.replace_all("/service/foo/v1/api", "\\2/instance/\\1"), "/v1/api/instance/foo");
+        assert_eq!(Pattern::new("one").unwrap().replace_all("/xxx/one/yyy/one/zzz", "two"), "/xxx/two/yyy/two/zzz");
     }
 }

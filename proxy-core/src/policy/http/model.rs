@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+use super::PathTemplate;
 use crate::policy::{IpBlock, PolicyKey, StringMatch};
 use crate::request::ClaimPath;
 
-/// The policies of one attachment, in the order of their keys.
+/// The policies attached to one thing, in the order of their keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpPolicies {
-    /// Oldest translations sort these by key; the order decides which of several matching policies is named.
+    /// Of several that match, the first is named.
     pub policies: Vec<Arc<HttpPolicy>>,
 }
 
@@ -71,12 +72,21 @@ impl<T> Default for Field<T> {
 #[allow(missing_docs, reason = "each field is the API's, its `not` form in the same place")]
 pub struct Source {
     pub principals: Field<StringMatch>,
-    pub request_principals: Field<StringMatch>,
+    pub request_principals: Field<RequestPrincipalPattern>,
     pub namespaces: Field<StringMatch>,
     pub service_accounts: Field<ServiceAccountPattern>,
     pub trust_domains: Field<StringMatch>,
     pub ip_blocks: Field<IpBlock>,
     pub remote_ip_blocks: Field<IpBlock>,
+}
+
+/// Issuer and subject of a validated token. A token must have both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestPrincipalPattern {
+    /// `iss`.
+    pub issuer: StringMatch,
+    /// `sub`.
+    pub subject: StringMatch,
 }
 
 /// A namespace and service account, exact, of any trust domain.
@@ -109,57 +119,25 @@ pub enum PathPattern {
     Template(PathTemplate),
 }
 
-/// A path with `{*}` and `{**}` in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathTemplate {
-    /// As written.
-    pub source: Arc<str>,
-    /// Literal segments and single operators before `{**}`, or the whole template.
-    pub head: Vec<TemplateSegment>,
-    /// What follows `{**}`, literally; `None` if there is no `{**}`.
-    pub tail: Option<Arc<str>>,
-}
-
-/// One segment of a template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TemplateSegment {
-    /// This segment.
-    Literal(Arc<str>),
-    /// `{*}`: any one segment that is not empty.
-    One,
-}
-
-/// One `when`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
-    /// What is looked at.
-    pub key: ConditionKey,
-    /// `values` and `notValues`.
-    pub values: Field<StringMatch>,
-    /// The same as addresses, for keys that are addresses.
-    pub blocks: Field<IpBlock>,
-}
-
-/// What a condition looks at.
+/// One `when`: `values` and `notValues` of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "named as in the API")]
-pub enum ConditionKey {
-    RequestHeader(HeaderName),
-    SourceIp,
-    RemoteIp,
-    SourceNamespace,
-    SourceServiceAccount,
-    SourceTrustDomain,
-    SourcePrincipal,
-    RequestAuthPrincipal,
-    RequestAuthAudiences,
-    RequestAuthPresenter,
-    RequestAuthClaims(ClaimPath),
-    DestinationIp,
-    DestinationPort,
-    ConnectionSni,
-    /// `experimental.envoy.filters.*`: never set here.
-    Experimental(Arc<str>),
+pub enum Condition {
+    RequestHeader(HeaderName, Field<StringMatch>),
+    SourceIp(Field<IpBlock>),
+    RemoteIp(Field<IpBlock>),
+    SourceNamespace(Field<StringMatch>),
+    SourceServiceAccount(Field<ServiceAccountPattern>),
+    SourceTrustDomain(Field<StringMatch>),
+    SourcePrincipal(Field<StringMatch>),
+    RequestAuthPrincipal(Field<RequestPrincipalPattern>),
+    /// Audiences, presenter (`azp`) and any other claim: a string or a member of a list.
+    RequestAuthClaim(ClaimPath, Field<StringMatch>),
+    DestinationIp(Field<IpBlock>),
+    DestinationPort(Field<u16>),
+    ConnectionSni(Field<StringMatch>),
+    /// `experimental.envoy.filters.*`: nothing here ever sets one.
+    Experimental(Field<StringMatch>),
 }
 
 /// The mesh's trust domain and its aliases: one principal in a policy stands for all of them.

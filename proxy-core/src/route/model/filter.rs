@@ -71,7 +71,7 @@ pub enum UnmatchedPreflight {
 }
 
 /// Injected faults: the delay first, then the abort.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fault {
     /// How many requests wait, and how long.
     pub delay: Option<(Share, Duration)>,

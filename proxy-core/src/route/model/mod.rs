@@ -5,6 +5,7 @@ mod backend;
 mod filter;
 mod matches;
 mod retry;
+mod routes;
 mod service;
 mod settings;
 mod telemetry;
@@ -21,9 +22,8 @@ pub use backend::{
 pub use filter::{AbortStatus, Cors, Fault, Filters, HeaderChanges, OriginMatch, UnmatchedPreflight};
 pub use matches::{ClaimMatch, HeaderMatch, HttpMatch, PathKind, PathMatch, QueryMatch};
 pub use retry::{RetryBudget, RetryConditions, RetryPolicy, Timeouts};
-pub use service::{
-    HttpRoute, HttpRoutes, PortProtocol, PortRoutes, RouteKind, RouteOrigin, ServiceRoutes, TcpBackend, TcpRoute,
-};
+pub use routes::HttpRoutes;
+pub use service::{HttpRoute, PortProtocol, PortRoutes, RouteKind, RouteOrigin, ServiceRoutes, TcpBackend, TcpRoute};
 pub use settings::{
     AuthorizationProvider, GatewayKey, HeaderLimits, ProviderProtocol, RequestBodyInCheck, WaypointSettings,
 };

@@ -25,6 +25,8 @@ pub struct RetryPolicy {
     pub backoff_base: Duration,
     /// Most time before a further try. Default ten times the base.
     pub backoff_max: Duration,
+    /// Least time before any further try, whatever chance says (Gateway API `backoff`). Default none.
+    pub backoff_floor: Duration,
     /// Whether another endpoint than those tried is preferred.
     pub avoid_previous_endpoints: bool,
     /// Times an endpoint is drawn at most to find one that was not tried. Default 5.
@@ -33,6 +35,23 @@ pub struct RetryPolicy {
     pub remote_localities: bool,
     /// Bounds the share of retries among all requests to a backend.
     pub budget: Option<RetryBudget>,
+}
+
+/// Two further tries of nothing yet: start here and say what is tried again.
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        RetryPolicy {
+            attempts: 2,
+            on: RetryConditions::default(),
+            backoff_base: Duration::from_millis(25),
+            backoff_max: Duration::from_millis(250),
+            backoff_floor: Duration::ZERO,
+            avoid_previous_endpoints: false,
+            selections_max: 5,
+            remote_localities: false,
+            budget: None,
+        }
+    }
 }
 
 /// What is tried again, ORed.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{BackendTarget, Filters, HttpMatch, RouteAction, TelemetrySettings};
+use super::{BackendTarget, Filters, HttpMatch, HttpRoutes, RouteAction, TelemetrySettings};
 use crate::authentication::JwtRule;
 use crate::net::NamespacedHostname;
 use crate::policy::http::HttpPolicies;
@@ -75,24 +75,6 @@ impl PortProtocol {
     /// Whether connections are never looked into.
     pub fn is_opaque(self) -> bool {
         matches!(self, PortProtocol::Tcp | PortProtocol::Tls)
-    }
-}
-
-/// Routes in the order in which they are tried: the first that matches decides.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HttpRoutes {
-    entries: Vec<Arc<HttpRoute>>,
-}
-
-impl HttpRoutes {
-    /// From entries already in order (see [`crate::route`] on precedence).
-    pub fn new(entries: Vec<Arc<HttpRoute>>) -> Self {
-        HttpRoutes { entries }
-    }
-
-    /// In order.
-    pub fn entries(&self) -> &[Arc<HttpRoute>] {
-        &self.entries
     }
 }
 

@@ -3,15 +3,28 @@
 //! - [`place`]: a spot in a document, and the report of what is wrong there.
 //! - [`kinds`]: which kinds are simulated, and what to say about the others.
 //! - [`metadata`], [`pods`], [`controllers`], [`services`], [`policies`], [`entries`]: one file per family of kinds.
+//! - [`traffic`]: what waypoints are and do, by [`gateways`], [`routes`], [`filters`], [`virtual_services`],
+//!   [`destination_rules`], [`authentications`], [`mesh_options`].
 
+mod authentications;
 mod controllers;
+mod destination_rules;
 mod entries;
+mod filters;
+mod gateways;
 mod kinds;
+mod mesh_options;
 mod metadata;
 mod place;
 mod pods;
 mod policies;
+mod routes;
 mod services;
+mod traffic;
+mod virtual_services;
+
+pub(crate) use authentications::is_literal;
+pub(crate) use virtual_services::grpc_status;
 
 use std::sync::Arc;
 
@@ -220,6 +233,7 @@ fn read_object(place: Place<'_>, kind: Kind, namespace: &Arc<str>, config: &Clus
             let root = &config.root_namespace;
             Object::PeerAuthentication(policies::peer_authentication(place, meta, written.spec, root)?)
         }
+        _ => Object::Traffic(Box::new(traffic::traffic(place, kind, meta)?)),
     };
     notice_sidecars(place, pod_place, &object);
     let metadata = place.field("metadata");
@@ -279,5 +293,6 @@ pub(super) fn meta_of(object: &Object) -> &Meta {
         Object::WorkloadEntry(object) => &object.meta,
         Object::AuthorizationPolicy(object) => &object.meta,
         Object::PeerAuthentication(object) => &object.meta,
+        Object::Traffic(object) => object.meta(),
     }
 }

@@ -10,7 +10,7 @@ use super::place::Place;
 use crate::cluster::diagnostic::{Problem, did_you_mean};
 use crate::cluster::istio::{
     AuthorizationPolicy, AuthorizationPolicySpec, Condition, MutualTlsMode, Operation, PeerAuthentication,
-    PolicyAction, PolicyRule, PolicySource, WorkloadSelector, lists_of_operation, lists_of_source,
+    PolicyAction, PolicyRule, PolicySource, PolicyTargetReference, WorkloadSelector, lists_of_operation, lists_of_source,
 };
 use crate::cluster::names;
 use crate::cluster::object::{Labels, Meta};
@@ -48,7 +48,7 @@ pub(super) fn authorization_policy(
     spec: AuthorizationPolicySpec,
 ) -> Option<AuthorizationPolicy> {
     let here = place.field("spec");
-    check_targets(here, &spec);
+    check_target_references(here, spec.selector.is_some(), spec.target_ref.as_ref(), &spec.target_refs);
     if let Some(selector) = &spec.selector {
         selector_labels(here.field("selector"), selector);
     }
@@ -85,28 +85,46 @@ pub(super) fn authorization_policy(
     Some(policy)
 }
 
-fn check_targets(here: Place<'_>, spec: &AuthorizationPolicySpec) {
-    let single = spec.target_ref.is_some();
-    if spec.selector.is_some() && (single || !spec.target_refs.is_empty()) {
+/// `selector`, `targetRef` and `targetRefs`, which exclude each other.
+pub(super) fn check_target_references(
+    here: Place<'_>,
+    has_selector: bool,
+    single: Option<&PolicyTargetReference>,
+    several: &[PolicyTargetReference],
+) {
+    if has_selector && (single.is_some() || !several.is_empty()) {
         here.field("selector").error(
             Problem::new("`selector` and `targetRefs` exclude each other")
                 .hint("`selector` is for ztunnels, `targetRefs` for waypoints and gateways"),
         );
     }
-    if single && !spec.target_refs.is_empty() {
+    if single.is_some() && !several.is_empty() {
         here.field("targetRef").error(Problem::new("`targetRef` and `targetRefs` exclude each other"));
     }
-    if spec.target_refs.len() > TARGETS_MAX {
+    if several.len() > TARGETS_MAX {
         here.field("targetRefs").error(Problem::new(format!("more than {TARGETS_MAX} target references")));
     }
-    let listed =
-        spec.target_refs.iter().enumerate().map(|(index, target)| (here.field("targetRefs").item(index), target));
-    let alone = spec.target_ref.iter().map(|target| (here.field("targetRef"), target));
+    let listed = several.iter().enumerate().map(|(index, target)| (here.field("targetRefs").item(index), target));
+    let alone = single.map(|target| (here.field("targetRef"), target));
     for (place, target) in listed.chain(alone) {
         for (field, text) in [("kind", &target.kind), ("name", &target.name)] {
             if text.is_empty() {
                 place.field(field).error(Problem::new(format!("a target reference needs `{field}`")));
             }
+        }
+        let known = matches!(
+            (target.group.as_str(), target.kind.as_str()),
+            ("" | "core", "Service")
+                | ("networking.istio.io", "ServiceEntry")
+                | ("gateway.networking.k8s.io", "Gateway" | "GatewayClass")
+        );
+        if !known && !target.kind.is_empty() {
+            let what = if target.group.is_empty() { String::new() } else { format!(" of `{}`", target.group) };
+            let problem = Problem::new(format!("a policy cannot target kind `{}`{what}", target.kind));
+            place.field("kind").error(problem.hint(
+                "a Service, a ServiceEntry (group `networking.istio.io`), a Gateway or a GatewayClass (group \
+                 `gateway.networking.k8s.io`) it can",
+            ));
         }
         if !target.namespace.is_empty() {
             let problem = Problem::new("a target in another namespace is not possible");

@@ -272,7 +272,7 @@ fn timeouts(place: Place<'_>, written: Option<&HttpRouteRulesTimeouts>) -> Route
 /// GEP-2257: up to four numbers with `h`, `m`, `s` or `ms`.
 pub(super) fn duration(place: Place<'_>, text: &str) -> Option<Duration> {
     match text.parse::<gateway_api::Duration>() {
-        Ok(duration) => Some(duration.into()),
+        Ok(duration) => Some(Duration::new(duration.as_secs(), duration.subsec_nanos())),
         Err(_) => {
             let problem = Problem::new(format!("`{text}` is not a duration"));
             place.error(problem.hint("write whole numbers with `h`, `m`, `s` or `ms`, as `1m30s`"));
