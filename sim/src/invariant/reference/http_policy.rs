@@ -217,7 +217,8 @@ fn account_hits(value: &str, namespace: &str, attempt: &HttpAttempt<'_>) -> bool
 /// Every trust domain that stands for the mesh.
 fn mesh_domains(cluster: &Cluster) -> Vec<String> {
     let mut all = vec![cluster.config().trust_domain.to_string()];
-    all.extend(cluster.mesh_options().trust_domain_aliases.iter().map(ToString::to_string));
+    let aliases = cluster.mesh_options().map(|options| &options.spec.trust_domain_aliases);
+    all.extend(aliases.into_iter().flatten().map(ToString::to_string));
     all
 }
 

@@ -60,12 +60,12 @@ pub(in crate::invariant) enum Target {
     Invalid,
 }
 
-/// What the routes of `cluster` make of a request that was sent to `port` of `service`.
-///
-/// `waypoint` is the namespace of the waypoint it passes.
+/// What the routes of `cluster` make of a request from a client in namespace `client` that was sent to `port` of
+/// `service`. `waypoint` is the namespace of the waypoint it passes.
 pub(in crate::invariant) fn route(
     cluster: &Cluster,
     waypoint: &str,
+    client: Option<&str>,
     service: &ObjectName,
     port: u16,
     request: &HttpRequest,
@@ -73,17 +73,16 @@ pub(in crate::invariant) fn route(
     if !request.is_plain() {
         return Routed::Unclear("the path could be normalized in several ways");
     }
-    let attached: Vec<&Arc<Route>> =
+    let attached: Vec<&Route> =
         cluster.routes().filter(|route| is_http(route) && is_attached(route, service, port)).collect();
-    let near: Vec<_> = attached.iter().filter(|route| route.meta.namespace() == &*service.namespace).collect();
-    let far = attached.iter().filter(|route| route.meta.namespace() != &*service.namespace);
-    if far.clone().count() > 0 {
-        let reason = if far.clone().any(|route| route.meta.namespace() == waypoint) {
-            "routes of the waypoint's namespace are attached"
-        } else {
-            "routes of a consumer's namespace are attached"
-        };
-        return Routed::Unclear(reason);
+    let of = |namespace: &str| -> Vec<&Route> {
+        attached.iter().copied().filter(|route| route.meta.namespace() == namespace).collect()
+    };
+    // A route of the client's namespace counts for its clients only, and before the service's own (GEP-1426).
+    let consumer = client.filter(|client| *client != &*service.namespace).map(of).unwrap_or_default();
+    let near = if consumer.is_empty() { of(&service.namespace) } else { consumer };
+    if waypoint != &*service.namespace && Some(waypoint) != client && !of(waypoint).is_empty() {
+        return Routed::Unclear("routes of the waypoint's namespace are attached");
     }
     if near.is_empty() {
         return Routed::Unrouted;
