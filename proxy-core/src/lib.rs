@@ -15,6 +15,7 @@
 //! - [`hbone`]: HTTP/2 CONNECT over mutual TLS, and the pool of such tunnels.
 //! - [`dns`]: what a pod's queries are answered, and by whom.
 //! - [`ztunnel`]: the layer-4 node proxy.
+//! - [`waypoint`]: the layer-7 proxy in front of services; it and the node proxy know nothing of each other.
 //!
 //! This crate knows nothing of simulation.
 
@@ -30,6 +31,7 @@ pub mod route;
 pub mod state;
 pub mod telemetry;
 pub mod tls;
+pub mod waypoint;
 pub mod ztunnel;
 
 pub use host::{Host, TokioHost};

@@ -63,7 +63,7 @@ impl<W: LineWriter> Sink for AccessLog<W> {
                     // From this side's own client: what it sent out, what it got back.
                     let (bytes_sent, bytes_received) = match connection.reporter {
                         Reporter::Source => (*received, *sent),
-                        Reporter::Destination => (*sent, *received),
+                        Reporter::Destination | Reporter::Waypoint => (*sent, *received),
                     };
                     line.number("bytes_sent", bytes_sent);
                     line.number("bytes_recv", bytes_received);
@@ -118,13 +118,13 @@ fn workload(line: &mut Line, [name_key, namespace_key]: [&'static str; 2], workl
 fn dialled(connection: &ConnectionInfo) -> SocketAddr {
     match connection.reporter {
         Reporter::Source => connection.destination.unwrap_or(connection.original_destination),
-        Reporter::Destination => connection.original_destination,
+        Reporter::Destination | Reporter::Waypoint => connection.original_destination,
     }
 }
 
 fn direction(reporter: Reporter) -> &'static str {
     match reporter {
         Reporter::Source => "outbound",
-        Reporter::Destination => "inbound",
+        Reporter::Destination | Reporter::Waypoint => "inbound",
     }
 }

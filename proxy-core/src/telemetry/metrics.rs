@@ -132,6 +132,7 @@ fn reporter_label(reporter: Reporter) -> &'static str {
     match reporter {
         Reporter::Source => "source",
         Reporter::Destination => "destination",
+        Reporter::Waypoint => "waypoint",
     }
 }
 
@@ -181,6 +182,7 @@ impl Sink for Metrics {
                     row.failed.add(1);
                 }
             }
+            Event::Request { .. } => {}
             Event::Refused { .. } | Event::Judged { .. } | Event::Tunnel(_) | Event::Certificate { .. } => {}
         }
     }

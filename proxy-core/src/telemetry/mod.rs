@@ -4,6 +4,7 @@ pub mod access_log;
 mod event;
 pub mod metrics;
 mod reason;
+mod request;
 #[cfg(test)]
 mod samples;
 mod sink;
@@ -15,4 +16,5 @@ pub use event::{
 };
 pub use metrics::Metrics;
 pub use reason::{Reason, ResponseFlags};
+pub use request::{Attempt, MirroredCopy, PolicyOutcome, RequestInfo, RequestProtocol, TokenOutcome};
 pub use sink::{Fanout, NullSink, Sink};

@@ -154,12 +154,9 @@ impl Kind {
     /// The API group and the versions accepted, best first.
     pub fn api(self) -> (&'static str, &'static [&'static str]) {
         match self {
-            Kind::Namespace
-            | Kind::Node
-            | Kind::ServiceAccount
-            | Kind::Service
-            | Kind::Pod
-            | Kind::ConfigMap => ("", &["v1"]),
+            Kind::Namespace | Kind::Node | Kind::ServiceAccount | Kind::Service | Kind::Pod | Kind::ConfigMap => {
+                ("", &["v1"])
+            }
             Kind::EndpointSlice => ("discovery.k8s.io", &["v1"]),
             Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet => ("apps", &["v1"]),
             Kind::Job => ("batch", &["v1"]),
@@ -173,9 +170,7 @@ impl Kind {
             Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant => {
                 (GATEWAY_API, &["v1", "v1beta1", "v1alpha2"])
             }
-            Kind::GrpcRoute | Kind::TcpRoute | Kind::TlsRoute => {
-                (GATEWAY_API, &["v1", "v1alpha2"])
-            }
+            Kind::GrpcRoute | Kind::TcpRoute | Kind::TlsRoute => (GATEWAY_API, &["v1", "v1alpha2"]),
         }
     }
 

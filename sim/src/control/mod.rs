@@ -7,5 +7,5 @@ mod translate;
 
 pub use ca::{AuthorityConfig, Availability, MeshAuthority, NodeAuthority};
 pub use push::{Acknowledged, ControlPlane, PushConfig, PushObserver, Revision, Subscription};
-pub use resources::{Resources, diff};
+pub use resources::{Resources, diff, diff_for};
 pub use translate::{PolicyNotice, Translation, translate, virtual_services};

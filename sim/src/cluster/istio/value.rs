@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_core::request::Pattern;
-use serde::de::{Deserializer, Error, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
 
 use crate::cluster::names;
 

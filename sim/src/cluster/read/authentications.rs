@@ -17,7 +17,8 @@ pub(super) fn request_authentication(
     let here = place.field("spec");
     check_target_references(here, spec.selector.is_some(), spec.target_ref.as_ref(), &spec.target_refs);
     if spec.target_ref.is_none() && spec.target_refs.is_empty() {
-        let problem = Problem::new("a RequestAuthentication without `targetRefs` has no effect: ztunnels see no tokens");
+        let problem =
+            Problem::new("a RequestAuthentication without `targetRefs` has no effect: ztunnels see no tokens");
         let at = if spec.selector.is_some() { here.field("selector") } else { here };
         at.notice(problem.hint("name a Service or a waypoint's Gateway under `targetRefs`"));
     }
@@ -38,7 +39,8 @@ pub(super) fn request_authentication(
             && !uri.starts_with("http://")
             && !uri.starts_with("https://")
         {
-            here.field("jwksUri").error(Problem::new(format!("`{uri}` is no URI of keys")).hint("begin it with `https://`"));
+            here.field("jwksUri")
+                .error(Problem::new(format!("`{uri}` is no URI of keys")).hint("begin it with `https://`"));
         }
         for (index, header) in rule.from_headers.iter().enumerate() {
             let here = here.field("fromHeaders").item(index);
@@ -86,8 +88,12 @@ pub(super) fn telemetry(place: Place<'_>, meta: Meta, spec: TelemetrySpec) -> Te
             let here = here.field("overrides").item(index);
             for (name, tag) in &changed.tag_overrides {
                 if tag.value.as_deref().is_some_and(|value| !is_literal(value)) {
-                    let problem = Problem::new("only quoted texts are simulated as values of tags, no other expressions");
-                    here.field("tagOverrides").field(name).field("value").notice(problem.hint("this tag is left as it is"));
+                    let problem =
+                        Problem::new("only quoted texts are simulated as values of tags, no other expressions");
+                    here.field("tagOverrides")
+                        .field(name)
+                        .field("value")
+                        .notice(problem.hint("this tag is left as it is"));
                 }
             }
         }

@@ -74,9 +74,10 @@ fn parts(
     }
     if let Some(tcp) = pool.and_then(|pool| pool.tcp.as_ref()) {
         let here = place.field("connectionPool").field("tcp");
-        for (field, written) in
-            [("tcpKeepalive", tcp.tcp_keepalive.is_some()), ("maxConnectionDuration", tcp.max_connection_duration.is_some())]
-        {
+        for (field, written) in [
+            ("tcpKeepalive", tcp.tcp_keepalive.is_some()),
+            ("maxConnectionDuration", tcp.max_connection_duration.is_some()),
+        ] {
             if written {
                 here.field(field).notice(Problem::new(format!("`{field}` is not simulated")));
             }

@@ -162,7 +162,8 @@ macro_rules! http_filters {
                         let here = here.field("requestRedirect");
                         written.request_redirect.as_ref().map(|written| {
                             let scheme = here.field("scheme").node().and_then(|node| node.as_str());
-                            let path = written.path.as_ref().map(|path| (&path.replace_full_path, &path.replace_prefix_match));
+                            let path =
+                                written.path.as_ref().map(|path| (&path.replace_full_path, &path.replace_prefix_match));
                             FilterAction::Redirect(RedirectFilter {
                                 scheme: scheme.map(Into::into),
                                 hostname: written.hostname.as_deref().map(Into::into),
@@ -175,28 +176,32 @@ macro_rules! http_filters {
                     $kinds::UrlRewrite => ("urlRewrite", {
                         let here = here.field("urlRewrite");
                         written.url_rewrite.as_ref().map(|written| {
-                            let path = written.path.as_ref().map(|path| (&path.replace_full_path, &path.replace_prefix_match));
+                            let path =
+                                written.path.as_ref().map(|path| (&path.replace_full_path, &path.replace_prefix_match));
                             FilterAction::Rewrite(RewriteFilter {
                                 hostname: written.hostname.as_deref().map(Into::into),
                                 path: path.and_then(|(full, prefix)| path_change(here.field("path"), full, prefix)),
                             })
                         })
                     }),
-                    $kinds::Cors => ("cors", written.cors.as_ref().map(|written| {
-                        let list = |list: &Option<Vec<String>>| -> Vec<Arc<str>> {
-                            list.iter().flatten().map(|text| text.as_str().into()).collect()
-                        };
-                        FilterAction::Cors(CorsFilter {
-                            allow_origins: list(&written.allow_origins),
-                            allow_methods: list(&written.allow_methods),
-                            allow_headers: list(&written.allow_headers),
-                            expose_headers: list(&written.expose_headers),
-                            allow_credentials: written.allow_credentials.unwrap_or_default(),
-                            max_age: std::time::Duration::from_secs(
-                                written.max_age.and_then(|age| u64::try_from(age).ok()).unwrap_or(5),
-                            ),
-                        })
-                    })),
+                    $kinds::Cors => (
+                        "cors",
+                        written.cors.as_ref().map(|written| {
+                            let list = |list: &Option<Vec<String>>| -> Vec<Arc<str>> {
+                                list.iter().flatten().map(|text| text.as_str().into()).collect()
+                            };
+                            FilterAction::Cors(CorsFilter {
+                                allow_origins: list(&written.allow_origins),
+                                allow_methods: list(&written.allow_methods),
+                                allow_headers: list(&written.allow_headers),
+                                expose_headers: list(&written.expose_headers),
+                                allow_credentials: written.allow_credentials.unwrap_or_default(),
+                                max_age: std::time::Duration::from_secs(
+                                    written.max_age.and_then(|age| u64::try_from(age).ok()).unwrap_or(5),
+                                ),
+                            })
+                        }),
+                    ),
                     $kinds::ExtensionRef | $kinds::ExternalAuth => {
                         filters.push(unsupported(here));
                         continue;
@@ -300,5 +305,9 @@ fn path_change(place: Place<'_>, full: &Option<String>, prefix: &Option<String>)
         place.error(Problem::new(format!("a path of type `{kind}` needs `{field}`")));
         return None;
     };
-    Some(if field == "replaceFullPath" { PathChange::Full(text.as_str().into()) } else { PathChange::Prefix(text.as_str().into()) })
+    Some(if field == "replaceFullPath" {
+        PathChange::Full(text.as_str().into())
+    } else {
+        PathChange::Prefix(text.as_str().into())
+    })
 }

@@ -45,8 +45,9 @@ fn waypoint_for(place: Place<'_>, meta: &Meta) {
 pub(super) fn gateway(place: Place<'_>, meta: Meta, spec: GatewaySpec) -> Option<Gateway> {
     let here = place.field("spec");
     if spec.gateway_class_name.is_empty() {
-        here.field("gatewayClassName")
-            .error(Problem::new("a Gateway needs `gatewayClassName`").hint(format!("a waypoint's is `{WAYPOINT_CLASS}`")));
+        here.field("gatewayClassName").error(
+            Problem::new("a Gateway needs `gatewayClassName`").hint(format!("a waypoint's is `{WAYPOINT_CLASS}`")),
+        );
     }
     for (field, written) in [
         ("addresses", spec.addresses.is_some()),
@@ -59,7 +60,8 @@ pub(super) fn gateway(place: Place<'_>, meta: Meta, spec: GatewaySpec) -> Option
         }
     }
     if spec.gateway_class_name != WAYPOINT_CLASS {
-        let problem = Problem::new(format!("class `{}` is not simulated: nothing is deployed", spec.gateway_class_name));
+        let problem =
+            Problem::new(format!("class `{}` is not simulated: nothing is deployed", spec.gateway_class_name));
         here.field("gatewayClassName").notice(problem.hint(format!("waypoints are of class `{WAYPOINT_CLASS}`")));
     }
     waypoint_for(place, &meta);
@@ -131,10 +133,7 @@ fn label_selector(written: &GatewayListenersAllowedRoutesNamespacesSelector) -> 
         operator: written.operator.clone(),
         values: written.values.clone(),
     });
-    meta::LabelSelector {
-        match_expressions: Some(expressions.collect()),
-        match_labels: written.match_labels.clone(),
-    }
+    meta::LabelSelector { match_expressions: Some(expressions.collect()), match_labels: written.match_labels.clone() }
 }
 
 pub(super) fn reference_grant(meta: Meta, spec: ReferenceGrantSpec) -> ReferenceGrant {

@@ -34,10 +34,7 @@ impl Others {
 
 /// Kinds whose names are near to simulated ones without being slips.
 fn is_well_known(kind: &str) -> bool {
-    matches!(
-        kind,
-        "Endpoints" | "CronJob" | "PodTemplate" | "Gateway" | "Sidecar" | "WorkloadGroup" | "ConfigMap"
-    )
+    matches!(kind, "Endpoints" | "CronJob" | "PodTemplate" | "Gateway" | "Sidecar" | "WorkloadGroup" | "ConfigMap")
 }
 
 /// The objects of a document: none if it is empty, several if it is a list.

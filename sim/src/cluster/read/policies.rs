@@ -10,7 +10,8 @@ use super::place::Place;
 use crate::cluster::diagnostic::{Problem, did_you_mean};
 use crate::cluster::istio::{
     AuthorizationPolicy, AuthorizationPolicySpec, Condition, MutualTlsMode, Operation, PeerAuthentication,
-    PolicyAction, PolicyRule, PolicySource, PolicyTargetReference, WorkloadSelector, lists_of_operation, lists_of_source,
+    PolicyAction, PolicyRule, PolicySource, PolicyTargetReference, WorkloadSelector, lists_of_operation,
+    lists_of_source,
 };
 use crate::cluster::names;
 use crate::cluster::object::{Labels, Meta};

@@ -5,9 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 
 use super::place::Place;
-use super::{
-    Resource, authentications, destination_rules, gateways, mesh_options, routes, typed, virtual_services,
-};
+use super::{Resource, authentications, destination_rules, gateways, mesh_options, routes, typed, virtual_services};
 use crate::cluster::object::{Kind, Meta};
 use crate::cluster::traffic::Traffic;
 

@@ -48,7 +48,8 @@ pub(super) fn virtual_service(place: Place<'_>, meta: Meta, spec: VirtualService
             if matched.sni_hosts.is_empty() {
                 here.error(Problem::new("a `tls` match needs `sniHosts`"));
             } else {
-                here.field("sniHosts").notice(Problem::new("a waypoint does not look at the server name, only the port"));
+                here.field("sniHosts")
+                    .notice(Problem::new("a waypoint does not look at the server name, only the port"));
             }
         }
     }
@@ -70,7 +71,9 @@ fn http_rule(place: Place<'_>, rule: &HttpRule) {
     ];
     let written: Vec<&str> = ways.iter().filter(|(_, written)| *written).map(|(field, _)| *field).collect();
     match &written[..] {
-        [] => place.error(Problem::new("this route goes nowhere").hint("write `route`, `redirect` or `directResponse`")),
+        [] => {
+            place.error(Problem::new("this route goes nowhere").hint("write `route`, `redirect` or `directResponse`"))
+        }
         [_] => {}
         [first, others @ ..] => {
             for other in others {
@@ -149,7 +152,8 @@ fn fault(place: Place<'_>, rule: &HttpRule) {
         let here = place.field("delay");
         percentage(here.field("percentage"), delay.percentage);
         if delay.exponential_delay.is_some() {
-            here.field("exponentialDelay").notice(Problem::new("`exponentialDelay` has no effect").hint("use `fixedDelay`"));
+            here.field("exponentialDelay")
+                .notice(Problem::new("`exponentialDelay` has no effect").hint("use `fixedDelay`"));
         } else if delay.fixed_delay.is_none() {
             here.error(Problem::new("a delay needs `fixedDelay`"));
         }
@@ -246,8 +250,11 @@ fn http_match(place: Place<'_>, matched: &HttpRuleMatch) {
             string_match(place.field(field), text, false);
         }
     }
-    let maps: [(&str, &BTreeMap<Arc<str>, Option<StringMatch>>); 3] =
-        [("headers", &matched.headers), ("withoutHeaders", &matched.without_headers), ("queryParams", &matched.query_params)];
+    let maps: [(&str, &BTreeMap<Arc<str>, Option<StringMatch>>); 3] = [
+        ("headers", &matched.headers),
+        ("withoutHeaders", &matched.without_headers),
+        ("queryParams", &matched.query_params),
+    ];
     for (field, map) in maps {
         let here = place.field(field);
         for (name, text) in map {

@@ -97,9 +97,7 @@ impl Cluster {
         }
         let (namespace, name) = (&gateway.meta.key.namespace, &gateway.meta.key.name);
         let ready = self.pods.values().any(|pod| {
-            pod.meta.key.namespace == *namespace
-                && pod.meta.label(GATEWAY_NAME_LABEL) == Some(name)
-                && pod.is_healthy()
+            pod.meta.key.namespace == *namespace && pod.meta.label(GATEWAY_NAME_LABEL) == Some(name) && pod.is_healthy()
         });
         let Some(service) = self.services.get(&gateway.meta.key).filter(|_| ready) else { return false };
         let hostname = format!("{name}.{namespace}.svc.{}", self.config.cluster_domain);

@@ -5,11 +5,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use proxy_core::host::{Instant, Rng};
+use proxy_core::route::GatewayKey;
 use proxy_core::state::{Push, Rejected, Resource, ResourceName, SharedUpdate};
 use sha2::{Digest, Sha256};
 
 use super::PushConfig;
-use crate::control::resources::{Resources, diff};
+use crate::control::resources::{Resources, diff_for};
 
 /// Counts changes of the truth from 1; 0 is "nothing was ever committed".
 pub type Revision = u64;
@@ -47,8 +48,17 @@ pub(super) struct Schedule {
     current: Arc<Version>,
     subscribers: BTreeMap<Arc<str>, Subscriber>,
     /// Differences on their way, so that subscribers in step share one.
-    differences: Vec<(Revision, Revision, Weak<SharedUpdate>)>,
+    differences: Vec<Difference>,
     next_nonce: u64,
+}
+
+/// The difference between two versions as subscribers of one scope are sent it.
+#[derive(Debug)]
+struct Difference {
+    base: Revision,
+    next: Revision,
+    scope: Option<GatewayKey>,
+    update: Weak<SharedUpdate>,
 }
 
 /// When changes were noted that are not committed yet.
@@ -68,6 +78,8 @@ struct Version {
 #[derive(Debug)]
 struct Subscriber {
     generation: u64,
+    /// The waypoint it is an instance of; `None` for a node's proxy.
+    scope: Option<GatewayKey>,
     connected: bool,
     delays: Rng,
     acked: Option<Arc<Version>>,
@@ -140,14 +152,11 @@ impl Schedule {
         }
         self.current = Arc::new(Version { revision: self.noted, resources });
         let nodes: Vec<Arc<str>> = self.subscribers.keys().cloned().collect();
-        for node in &nodes {
-            self.send(now, node);
-        }
-        Vec::new()
+        nodes.iter().filter_map(|node| self.send(now, node)).collect()
     }
 
     /// Starts a subscription of `node` from nothing; an earlier one of the same node is over.
-    pub(super) fn subscribe(&mut self, now: Instant, node: &Arc<str>) -> u64 {
+    pub(super) fn subscribe(&mut self, now: Instant, node: &Arc<str>, scope: Option<GatewayKey>) -> u64 {
         let generation = self.subscribers.get(node).map_or(1, |subscriber| subscriber.generation + 1);
         let mut hash = Sha256::new();
         hash.update(self.seed);
@@ -155,6 +164,7 @@ impl Schedule {
         hash.update(generation.to_be_bytes());
         let subscriber = Subscriber {
             generation,
+            scope,
             connected: true,
             delays: Rng::from_seed(hash.finalize().into()),
             acked: None,
@@ -162,7 +172,8 @@ impl Schedule {
             rejected: BTreeMap::new(),
         };
         self.subscribers.insert(node.clone(), subscriber);
-        self.send(now, node);
+        // A first push is sent even if it is empty: nothing is acknowledged here.
+        let _ = self.send(now, node);
         generation
     }
 
@@ -175,10 +186,10 @@ impl Schedule {
 
     /// Breaks or restores the stream to a node. What was on its way is lost; on return the node, which kept what it
     /// had, is sent the difference, removals included.
-    pub(super) fn set_connected(&mut self, now: Instant, node: &str, connected: bool) {
-        let Some((node, subscriber)) = self.subscribers.get_key_value(node) else { return };
+    pub(super) fn set_connected(&mut self, now: Instant, node: &str, connected: bool) -> Option<Acknowledged> {
+        let (node, subscriber) = self.subscribers.get_key_value(node)?;
         if subscriber.connected == connected {
-            return;
+            return None;
         }
         let node = node.clone();
         if let Some(subscriber) = self.subscribers.get_mut(&node) {
@@ -186,22 +197,23 @@ impl Schedule {
             // A push that was delivered will still be answered.
             subscriber.in_flight.take_if(|in_flight| !in_flight.delivered);
         }
-        self.send(now, &node);
+        self.send(now, &node)
     }
 
-    /// Puts the difference between what `node` holds and the current version on its way, unless one is already.
-    fn send(&mut self, now: Instant, node: &Arc<str>) {
+    /// Puts the difference between what `node` holds and the current version on its way, unless one is already. If what
+    /// changed is nothing to `node`, it has acknowledged the version by that.
+    fn send(&mut self, now: Instant, node: &Arc<str>) -> Option<Acknowledged> {
         let current = self.current.clone();
         if current.revision == 0 {
-            return; // not yet in sync ourselves
+            return None; // not yet in sync ourselves
         }
-        let Some(subscriber) = self.subscribers.get_mut(node) else { return };
+        let subscriber = self.subscribers.get_mut(node)?;
         if !subscriber.connected || subscriber.in_flight.is_some() {
-            return;
+            return None;
         }
         let (base, empty);
         let from = match &subscriber.acked {
-            Some(acked) if Arc::ptr_eq(acked, &current) => return,
+            Some(acked) if Arc::ptr_eq(acked, &current) => return None,
             Some(acked) => {
                 base = acked.clone();
                 &*base
@@ -211,14 +223,20 @@ impl Schedule {
                 &empty
             }
         };
-        let due = now + delay(&self.config, &mut subscriber.delays);
         let initial = subscriber.acked.is_none();
-        let update = difference(&mut self.differences, from, &current);
+        let update = difference(&mut self.differences, from, &current, subscriber.scope.as_ref());
+        if !initial && update.upserted.is_empty() && update.removed.is_empty() {
+            let revision = current.revision;
+            subscriber.acked = Some(current);
+            return Some(Acknowledged { node: node.clone(), revision });
+        }
+        let due = now + delay(&self.config, &mut subscriber.delays);
         let push = Push { nonce: self.next_nonce, update, initial };
         self.next_nonce += 1;
         if let Some(subscriber) = self.subscribers.get_mut(node) {
             subscriber.in_flight = Some(InFlight { version: current, due, push, delivered: false });
         }
+        None
     }
 
     /// What the subscriber should do now.
@@ -259,8 +277,8 @@ impl Schedule {
         }
         subscriber.rejected.extend(rejected.iter().map(|it| (it.name.clone(), it.reason.clone())));
         subscriber.acked = Some(in_flight.version);
-        self.send(now, node);
-        Some(Acknowledged { node: node.clone(), revision })
+        let further = self.send(now, node);
+        Some(further.unwrap_or(Acknowledged { node: node.clone(), revision }))
     }
 
     /// The newest change.
@@ -300,18 +318,25 @@ fn delay(config: &PushConfig, delays: &mut Rng) -> Duration {
     config.delay_least + Duration::from_nanos(delays.below(nanos.saturating_add(1).max(1)))
 }
 
-/// The difference between two versions, computed once while anyone still holds it.
+/// The difference between two versions for one scope, computed once while anyone still holds it.
 fn difference(
-    known: &mut Vec<(Revision, Revision, Weak<SharedUpdate>)>,
+    known: &mut Vec<Difference>,
     from: &Version,
     to: &Version,
+    scope: Option<&GatewayKey>,
 ) -> Arc<SharedUpdate> {
-    known.retain(|(.., update)| update.strong_count() > 0);
-    let found = known.iter().find(|(base, next, _)| (*base, *next) == (from.revision, to.revision));
-    if let Some(update) = found.and_then(|(.., update)| update.upgrade()) {
+    known.retain(|known| known.update.strong_count() > 0);
+    let is_it =
+        |known: &&Difference| (known.base, known.next, known.scope.as_ref()) == (from.revision, to.revision, scope);
+    if let Some(update) = known.iter().find(is_it).and_then(|known| known.update.upgrade()) {
         return update;
     }
-    let update = SharedUpdate::new(diff(&from.resources, &to.resources));
-    known.push((from.revision, to.revision, Arc::downgrade(&update)));
+    let update = SharedUpdate::new(diff_for(&from.resources, &to.resources, scope));
+    known.push(Difference {
+        base: from.revision,
+        next: to.revision,
+        scope: scope.cloned(),
+        update: Arc::downgrade(&update),
+    });
     update
 }

@@ -183,7 +183,13 @@ impl<'a> Waypoints<'a> {
     }
 
     /// The share a canary gets of a service that is bound to `primary`.
-    pub(crate) fn canary(&self, namespace: &str, labels: &Labels, annotations: &Labels, primary: &GatewayKey) -> Canary {
+    pub(crate) fn canary(
+        &self,
+        namespace: &str,
+        labels: &Labels,
+        annotations: &Labels,
+        primary: &GatewayKey,
+    ) -> Canary {
         let Some((named, weight)) = self.named_canary(namespace, labels, annotations) else { return Canary::Unasked };
         let weight = match weight.map_or(Ok(0), str::parse::<u32>) {
             Ok(weight) if weight <= 100 => weight,
@@ -323,6 +329,3 @@ fn serves(says: Option<&str>) -> Serves {
         _ => Serves { services: true, workloads: false },
     }
 }
-
-#[cfg(test)]
-mod tests;

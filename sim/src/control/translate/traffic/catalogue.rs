@@ -109,7 +109,8 @@ impl<'a> Catalogue<'a> {
     /// The hosts of a ServiceEntry by namespace and name.
     pub(crate) fn entry(&self, namespace: &str, name: &str) -> impl Iterator<Item = &Listed<'a>> {
         let key = ObjectName::new(namespace, name);
-        let is_it = move |listed: &&Listed<'a>| matches!(listed.object, ListedObject::Entry(entry) if entry.meta.key == key);
+        let is_it =
+            move |listed: &&Listed<'a>| matches!(listed.object, ListedObject::Entry(entry) if entry.meta.key == key);
         self.services.values().filter(is_it)
     }
 

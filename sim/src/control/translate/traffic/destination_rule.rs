@@ -97,10 +97,11 @@ impl<'a> Context<'a> {
             };
             let members = endpoints.iter().filter(|(_, labels)| has(labels)).map(|(uid, _)| uid.clone()).collect();
             // The first of a name counts.
-            settings
-                .subsets
-                .entry(subset.name.clone())
-                .or_insert_with(|| Subset { members, policy: policy(parts, endpoints), ports: by_port });
+            settings.subsets.entry(subset.name.clone()).or_insert_with(|| Subset {
+                members,
+                policy: policy(parts, endpoints),
+                ports: by_port,
+            });
         }
         Some(settings)
     }

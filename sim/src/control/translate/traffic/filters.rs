@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use proxy_core::request::{Pattern, Share, TextMatch};
+use proxy_core::request::Share;
 use proxy_core::route::{
     BackendOverride, Cors, Filters, HeaderChanges, Mirror, OriginMatch, PathRewrite, Redirect, RedirectPort, Rewrite,
     UnmatchedPreflight, WeightedBackend,
@@ -26,18 +26,21 @@ pub(super) struct RuleFilters {
 
 /// Why a route is not programmed at all: a filter of it is unsupported or cannot be applied as written.
 pub(crate) fn invalid_filter(route: &Route) -> Option<String> {
-    let filters = route.rules.iter().flat_map(|rule| {
-        rule.filters.iter().chain(rule.backends.iter().flat_map(|backend| &backend.filters))
-    });
-    filters.filter_map(|filter| match filter {
-        Filter::Unsupported(kind) => Some(format!("no waypoint has filter `{kind}`")),
-        Filter::Action(FilterAction::RequestHeaders(changes) | FilterAction::ResponseHeaders(changes)) => {
-            let mut values = changes.set.iter().chain(&changes.add);
-            let bad = values.find(|(_, value)| HeaderValue::from_str(value).is_err());
-            bad.map(|(name, _)| format!("the value of header `{name}` cannot be sent"))
-        }
-        Filter::Action(_) => None,
-    }).next()
+    let filters = route
+        .rules
+        .iter()
+        .flat_map(|rule| rule.filters.iter().chain(rule.backends.iter().flat_map(|backend| &backend.filters)));
+    filters
+        .filter_map(|filter| match filter {
+            Filter::Unsupported(kind) => Some(format!("no waypoint has filter `{kind}`")),
+            Filter::Action(FilterAction::RequestHeaders(changes) | FilterAction::ResponseHeaders(changes)) => {
+                let mut values = changes.set.iter().chain(&changes.add);
+                let bad = values.find(|(_, value)| HeaderValue::from_str(value).is_err());
+                bad.map(|(name, _)| format!("the value of header `{name}` cannot be sent"))
+            }
+            Filter::Action(_) => None,
+        })
+        .next()
 }
 
 /// The backend a mirror sends to.
@@ -87,7 +90,11 @@ impl Context<'_> {
 
     fn mirror(&self, written: &MirrorFilter) -> Mirror {
         let (numerator, denominator) = written.fraction;
-        Mirror { target: self.target(&written.backend), share: Share { numerator, denominator }, shadow_authority: true }
+        Mirror {
+            target: self.target(&written.backend),
+            share: Share { numerator, denominator },
+            shadow_authority: true,
+        }
     }
 }
 
@@ -139,29 +146,13 @@ fn path(written: &PathChange) -> PathRewrite {
 
 fn cors(written: &CorsFilter) -> Cors {
     Cors {
-        origins: written.allow_origins.iter().map(|origin| origin_match(origin)).collect(),
+        origins: written.allow_origins.iter().filter_map(|origin| OriginMatch::from_gateway_api(origin).ok()).collect(),
         methods: written.allow_methods.clone(),
         headers: written.allow_headers.clone(),
         expose: written.expose_headers.clone(),
         credentials: written.allow_credentials,
         max_age: Some(written.max_age),
         unmatched: UnmatchedPreflight::Answer,
-    }
-}
-
-/// `*` alone is any origin, one at the end a prefix, one elsewhere any characters.
-fn origin_match(written: &str) -> OriginMatch {
-    if written == "*" {
-        return OriginMatch::Any;
-    }
-    let literal = OriginMatch::Text(TextMatch::Exact(written.into()));
-    match written.split('*').collect::<Vec<_>>()[..] {
-        [_] => literal,
-        [prefix, ""] => OriginMatch::Text(TextMatch::Prefix(prefix.into())),
-        ref parts => {
-            let expression = parts.iter().map(|part| escape(part)).collect::<Vec<_>>().join(".*");
-            Pattern::new(&expression).map_or(literal, |pattern| OriginMatch::Text(TextMatch::Regex(pattern)))
-        }
     }
 }
 
@@ -175,18 +166,4 @@ pub(super) fn escape(text: &str) -> String {
         escaped.push(letter);
     }
     escaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stars_in_an_origin_stand_for_any_characters() {
-        assert_eq!(origin_match("*"), OriginMatch::Any);
-        assert_eq!(origin_match("https://a.b"), OriginMatch::Text(TextMatch::Exact("https://a.b".into())));
-        assert_eq!(origin_match("https://a.*"), OriginMatch::Text(TextMatch::Prefix("https://a.".into())));
-        let OriginMatch::Text(pattern) = origin_match("https://*.example.com") else { panic!("a text") };
-        assert!(pattern.matches("https://x.example.com") && !pattern.matches("https://xexample.com"));
-    }
 }

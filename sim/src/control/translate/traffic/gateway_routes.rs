@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_core::route::precedence::{Unordered, sort};
 use proxy_core::route::{
     Forward, HttpRoute, HttpRoutes, RetryConditions, RetryPolicy, RouteAction, RouteKind, RouteOrigin, Timeouts,
+    Unordered, sort,
 };
 
 use super::Context;
 use super::catalogue::{Listed, ListedObject};
 use super::filters::invalid_filter;
 use super::matches::http_match;
-use crate::cluster::gateway::{ParentReference, RetryPolicy as Written, Route, RouteRule};
 use crate::cluster::Kind;
+use crate::cluster::gateway::{ParentReference, RetryPolicy as Written, Route, RouteRule};
 use crate::control::translate::binding::Waypoint;
 
 /// What HTTP routes of one port come to.
@@ -77,7 +77,8 @@ impl Context<'_> {
                     rule_name: rule.name.clone(),
                     entry,
                 };
-                let route = Arc::new(HttpRoute { origin, matches, filters: filters.filters.clone(), action: action.clone() });
+                let route =
+                    Arc::new(HttpRoute { origin, matches, filters: filters.filters.clone(), action: action.clone() });
                 into.push(Unordered { route, created });
             }
         }
@@ -101,6 +102,7 @@ impl Context<'_> {
             },
             backoff_base: base,
             backoff_max: base.saturating_mul(10),
+            backoff_floor: written.backoff.unwrap_or_default(),
             ..self.default_retry.clone()
         })
     }
@@ -126,5 +128,7 @@ pub(super) fn is_parent(parent: &ParentReference, listed: &Listed<'_>, port: u16
         ListedObject::Entry(_) => parent.is_service_entry(),
     };
     let name = listed.name();
-    kind && parent.name == name.name && parent.namespace == name.namespace && parent.port.is_none_or(|only| only == port)
+    kind && parent.name == name.name
+        && parent.namespace == name.namespace
+        && parent.port.is_none_or(|only| only == port)
 }

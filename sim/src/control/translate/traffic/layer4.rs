@@ -5,10 +5,10 @@ use proxy_core::route::{BackendTarget, RouteKind, RouteOrigin, TcpBackend, TcpRo
 use super::Context;
 use super::catalogue::Listed;
 use super::gateway_routes::is_parent;
-use crate::cluster::gateway::Route;
-use crate::cluster::istio::virtual_service::RouteDestination;
-use crate::cluster::istio::VirtualService;
 use crate::cluster::Kind;
+use crate::cluster::gateway::Route;
+use crate::cluster::istio::VirtualService;
+use crate::cluster::istio::virtual_service::RouteDestination;
 use crate::control::translate::binding::Waypoint;
 
 impl Context<'_> {
@@ -43,10 +43,8 @@ impl Context<'_> {
     fn layer4_route(&self, route: &Route) -> Option<TcpRoute> {
         let rule = route.rules.first()?;
         let kind = if route.kind == Kind::TlsRoute { RouteKind::TlsRoute } else { RouteKind::TcpRoute };
-        let backends = rule.backends.iter().map(|written| TcpBackend {
-            weight: written.weight,
-            target: self.target(written),
-        });
+        let backends =
+            rule.backends.iter().map(|written| TcpBackend { weight: written.weight, target: self.target(written) });
         let origin = RouteOrigin {
             kind,
             namespace: route.meta.key.namespace.clone(),
@@ -71,7 +69,8 @@ impl Context<'_> {
             .iter()
             .enumerate()
             .find(|(_, rule)| rule.r#match.is_empty() || rule.r#match.iter().any(usable));
-        let (rule, routes) = tls.map(|(index, rule)| (index, &rule.route)).or(tcp.map(|(index, rule)| (index, &rule.route)))?;
+        let (rule, routes) =
+            tls.map(|(index, rule)| (index, &rule.route)).or(tcp.map(|(index, rule)| (index, &rule.route)))?;
         let origin = RouteOrigin {
             kind: RouteKind::VirtualService,
             namespace: written.meta.key.namespace.clone(),

@@ -14,12 +14,10 @@ pub(crate) mod filters;
 mod gateway_routes;
 mod layer4;
 mod matches;
-mod policies;
+pub(crate) mod policies;
 mod settings;
 pub(crate) mod targets;
 mod telemetry;
-#[cfg(test)]
-mod tests;
 mod virtual_filters;
 mod virtual_match;
 mod virtual_service;
@@ -32,8 +30,8 @@ use proxy_core::state::{NamespacedHostname, Resource};
 
 use self::catalogue::{Catalogue, Listed, ListedObject};
 use super::binding::{Waypoint, Waypoints};
-use crate::cluster::istio::Resolution;
 use crate::cluster::Cluster;
+use crate::cluster::istio::Resolution;
 use crate::control::Resources;
 
 /// Everything translation of one object may need to know of the others.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_core::policy::http::TrustDomains;
 use proxy_core::request::{PathNormalization, TextMatch};
 use proxy_core::route::{
     AuthorizationProvider, ProviderProtocol, RequestBodyInCheck, RetryConditions, RetryPolicy, WaypointSettings,
@@ -29,12 +28,8 @@ pub(super) fn default_retry(cluster: &Cluster) -> RetryPolicy {
             grpc_statuses: vec![1, 14],
             ..RetryConditions::default()
         },
-        backoff_base: Duration::from_millis(25),
-        backoff_max: Duration::from_millis(250),
         avoid_previous_endpoints: true,
-        selections_max: 5,
-        remote_localities: false,
-        budget: None,
+        ..RetryPolicy::default()
     };
     let Some(written) = cluster.mesh_options().and_then(|options| options.spec.default_http_retry_policy.as_ref())
     else {
@@ -45,11 +40,8 @@ pub(super) fn default_retry(cluster: &Cluster) -> RetryPolicy {
 
 impl Context<'_> {
     pub(super) fn settings(&self, waypoint: &Waypoint<'_>) -> WaypointSettings {
-        let config = self.cluster.config();
         let options = self.cluster.mesh_options().map(|options| &options.spec);
-        let aliases = options.map(|options| options.trust_domain_aliases.clone()).unwrap_or_default();
-        let trust_domains = TrustDomains { own: config.trust_domain.clone(), aliases };
-        let mut settings = WaypointSettings::new(waypoint.key.clone(), trust_domains);
+        let mut settings = WaypointSettings::new(waypoint.key.clone(), self.trust_domains());
         settings.policies = self.waypoint_policies(waypoint);
         settings.authentication = self.waypoint_authentication(waypoint);
         settings.telemetry = self.waypoint_telemetry(waypoint);

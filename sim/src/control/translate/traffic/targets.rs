@@ -58,9 +58,8 @@ impl Context<'_> {
     /// What a reference of an object comes to.
     pub(crate) fn target_of(&self, target: &PolicyTargetReference, meta: &Meta, waypoints: &Waypoints<'_>) -> Target {
         let namespace = meta.namespace();
-        let bound = |listed: &Listed<'_>| {
-            !waypoints.intended(namespace, listed.labels(), listed.annotations()).is_empty()
-        };
+        let bound =
+            |listed: &Listed<'_>| !waypoints.intended(namespace, listed.labels(), listed.annotations()).is_empty();
         let service = |listed: Option<&Listed<'_>>| match listed {
             None => Target::Missing,
             Some(listed) if bound(listed) => Target::Service,

@@ -15,10 +15,10 @@ use proxy_core::route::{
 
 use super::filters::header;
 use crate::cluster::grpc_status;
+use crate::cluster::istio::Percent;
 use crate::cluster::istio::virtual_service::{
     CorsPolicy, HeaderOperation, HttpFault, HttpRewrite, HttpRule, ResponseBody, UnmatchedPreflights,
 };
-use crate::cluster::istio::Percent;
 
 /// What a rule does besides its action.
 pub(super) fn filters(rule: &HttpRule) -> Filters {

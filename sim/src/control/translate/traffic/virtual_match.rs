@@ -7,8 +7,8 @@ use http::HeaderName;
 use proxy_core::request::{ClaimPath, Pattern, TextMatch};
 use proxy_core::route::{ClaimMatch, HeaderMatch, HttpMatch, PathKind, PathMatch, QueryMatch};
 
-use crate::cluster::istio::virtual_service::HttpRuleMatch;
 use crate::cluster::istio::StringMatch;
+use crate::cluster::istio::virtual_service::HttpRuleMatch;
 use crate::control::translate::binding::Waypoint;
 
 /// Names a claim where a header's name would stand.

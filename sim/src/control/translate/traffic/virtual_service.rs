@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proxy_core::request::Share;
 use proxy_core::route::{
-    DirectResponse, Forward, HttpMatch, HttpRoute, HttpRoutes, Mirror, Redirect, RedirectPort, RetryPolicy,
-    Rewrite, RouteAction, RouteKind, RouteOrigin, Timeouts, WeightedBackend,
+    DirectResponse, Forward, HttpMatch, HttpRoute, HttpRoutes, Mirror, Redirect, RedirectPort, RetryPolicy, Rewrite,
+    RouteAction, RouteKind, RouteOrigin, Timeouts, WeightedBackend,
 };
 
 use super::catalogue::{Listed, covers};
@@ -28,18 +28,18 @@ impl<'a> Context<'a> {
     /// waypoint's, exported there.
     pub(super) fn virtual_services(&self, waypoint: &Waypoint<'_>, listed: &Listed<'_>) -> Vec<&'a VirtualService> {
         let (own, ours) = (&*listed.key.namespace, &*waypoint.key.namespace);
-        let mut found: Vec<&VirtualService> = self
-            .cluster
-            .virtual_routes()
-            .filter(|written| written.is_for_mesh())
-            .filter(|written| [own, ours].contains(&written.meta.namespace()))
-            .filter(|written| is_exported(&written.spec.export_to, written.meta.namespace(), ours))
-            .filter(|written| {
-                written.spec.hosts.iter().any(|host| {
-                    covers(&self.catalogue.full_name(host, written.meta.namespace()), &listed.key.hostname)
+        let mut found: Vec<&VirtualService> =
+            self.cluster
+                .virtual_routes()
+                .filter(|written| written.is_for_mesh())
+                .filter(|written| [own, ours].contains(&written.meta.namespace()))
+                .filter(|written| is_exported(&written.spec.export_to, written.meta.namespace(), ours))
+                .filter(|written| {
+                    written.spec.hosts.iter().any(|host| {
+                        covers(&self.catalogue.full_name(host, written.meta.namespace()), &listed.key.hostname)
+                    })
                 })
-            })
-            .collect();
+                .collect();
         found.sort_by_key(|written| (written.meta.created, written.meta.order));
         found
     }
@@ -168,10 +168,15 @@ impl<'a> Context<'a> {
     }
 
     fn mirrors(&self, rule: &HttpRule, namespace: &str, port: u16) -> Vec<Mirror> {
-        let share = |percent: Option<Percent>| percent.map_or(Share::ALL, |percent| Share::from_percentage(percent.value));
+        let share =
+            |percent: Option<Percent>| percent.map_or(Share::ALL, |percent| Share::from_percentage(percent.value));
         let single = rule.mirror.iter().map(|destination| {
             let whole = rule.mirror_percent.map(Share::percent);
-            let share = if rule.mirror_percentage.is_some() { share(rule.mirror_percentage) } else { whole.unwrap_or(Share::ALL) };
+            let share = if rule.mirror_percentage.is_some() {
+                share(rule.mirror_percentage)
+            } else {
+                whole.unwrap_or(Share::ALL)
+            };
             (destination, share)
         });
         let several = rule.mirrors.iter().map(|mirror| (&mirror.destination, share(mirror.percentage)));
@@ -238,8 +243,7 @@ pub(super) fn retry(written: &HttpRetry) -> Option<RetryPolicy> {
         backoff_base: base,
         backoff_max: base.saturating_mul(10),
         avoid_previous_endpoints: written.retry_ignore_previous_hosts.unwrap_or(true),
-        selections_max: 5,
         remote_localities: written.retry_remote_localities.unwrap_or_default(),
-        budget: None,
+        ..RetryPolicy::default()
     })
 }
