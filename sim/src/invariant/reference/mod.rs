@@ -16,4 +16,6 @@ pub(super) use request::HttpRequest;
 pub(super) use route::{Action, Chosen, Routed, Target, route};
 
 #[cfg(test)]
+mod agreement;
+#[cfg(test)]
 mod tests;
