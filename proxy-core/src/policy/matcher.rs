@@ -79,7 +79,7 @@ impl ServiceAccountMatch {
 
 impl StringMatch {
     /// Against the concatenation of `parts`, which spares building it.
-    pub(super) fn matches(&self, parts: &[&str]) -> bool {
+    fn matches(&self, parts: &[&str]) -> bool {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         let bytes = parts.iter().flat_map(|part| part.bytes());
         match self {
@@ -96,7 +96,12 @@ impl StringMatch {
 impl StringMatch {
     /// Against one text.
     pub fn matches_text(&self, text: &str) -> bool {
-        self.matches(&[text])
+        match self {
+            StringMatch::Presence => !text.is_empty(),
+            StringMatch::Exact(wanted) => **wanted == *text,
+            StringMatch::Prefix(wanted) => text.starts_with(&**wanted),
+            StringMatch::Suffix(wanted) => text.ends_with(&**wanted),
+        }
     }
 
     /// From a policy's text: `*` is presence, `*x` a suffix, `x*` a prefix, anything else exact.

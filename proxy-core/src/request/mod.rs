@@ -10,4 +10,4 @@ pub use claims::{ClaimPath, Claims};
 pub use normalize::{PathNormalization, UnacceptablePath, normalize_path, percent_decoded};
 pub use pattern::{InvalidPattern, Pattern, TextMatch};
 pub use share::Share;
-pub use view::{RequestView, joined_header, query_pairs, split_authority};
+pub use view::{RequestView, cookies, joined_header, query_pairs, split_authority};

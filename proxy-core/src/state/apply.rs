@@ -31,10 +31,11 @@ impl Snapshot {
         }
         for resource in &update.upserted {
             if let Err(reason) = check(resource) {
-                if let Resource::Authorization(policy) = resource {
-                    applied.policies_changed |= next.policies.refuse(&policy.key);
+                let name = resource.name();
+                if let ResourceName::Authorization(key) = &name {
+                    applied.policies_changed |= next.policies.refuse(key);
                 }
-                applied.rejected.push(Rejected { name: resource.name(), reason });
+                applied.rejected.push(Rejected { name, reason });
                 continue;
             }
             match resource {
@@ -54,6 +55,7 @@ impl Snapshot {
                 Resource::ServiceRoutes(routes) => applied.routes_changed |= next.routes.insert_routes(routes),
                 Resource::BackendSettings(settings) => applied.routes_changed |= next.routes.insert_backend(settings),
                 Resource::WaypointSettings(settings) => applied.routes_changed |= next.routes.insert_waypoint(settings),
+                Resource::Malformed(_) => {} // was rejected
             }
         }
         let changed = &mut applied.workloads_changed;
@@ -70,6 +72,14 @@ impl Snapshot {
     }
 }
 
+/// The resource itself, or what stands for it if no snapshot would take it.
+pub(crate) fn check_resource(resource: Resource) -> Resource {
+    match check(&resource) {
+        Ok(()) => resource,
+        Err(reason) => Resource::Malformed(Arc::new(Rejected { name: resource.name(), reason })),
+    }
+}
+
 fn check(resource: &Resource) -> Result<(), String> {
     match resource {
         Resource::Workload(workload) => check_workload(workload),
@@ -78,6 +88,7 @@ fn check(resource: &Resource) -> Result<(), String> {
         Resource::ServiceRoutes(routes) => check_hostname(&routes.service),
         Resource::BackendSettings(settings) => check_hostname(&settings.service),
         Resource::WaypointSettings(_) => Ok(()),
+        Resource::Malformed(rejected) => Err(rejected.reason.clone()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
+use super::pick::{self, Candidate, Purpose};
 use super::policy_index::PolicyIndex;
 use super::route_index::RouteIndex;
 use super::service_index::ServiceIndex;
@@ -121,6 +122,11 @@ impl Snapshot {
         self.services.of_hostname(hostname, namespace, preferred, wanted)
     }
 
+    /// Whether any service's hostname is a wildcard.
+    pub fn has_wildcard_services(&self) -> bool {
+        self.services.has_wildcards()
+    }
+
     /// The workload that is resolved by DNS under this name.
     pub fn workload_of_hostname(&self, name: &NamespacedHostname) -> Option<&Arc<Workload>> {
         self.workloads.of_hostname(name)
@@ -129,6 +135,18 @@ impl Snapshot {
     /// Every endpoint of a service, healthy or not, by uid; whether or not the service itself is known.
     pub fn endpoints(&self, service: &NamespacedHostname) -> &[Arc<Workload>] {
         self.workloads.endpoints(service)
+    }
+
+    /// Every endpoint that may serve `port` of a service to a client at `source`, in order of uid: for a caller that
+    /// chooses by rules of its own. What is ruled out by health, reachability or the service's mode is left out.
+    pub fn candidates(
+        &self,
+        service: &Service,
+        source: &Workload,
+        port: u16,
+        purpose: Purpose,
+    ) -> impl Iterator<Item = Candidate<'_>> {
+        pick::candidates(self, service, source, port, purpose)
     }
 
     /// Whether a workload is an endpoint of a service.

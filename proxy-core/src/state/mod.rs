@@ -22,9 +22,10 @@ mod workload;
 mod workload_index;
 
 pub use crate::net::NamespacedHostname;
+pub(crate) use apply::check_resource;
 pub use handle::{LocalWorkload, StateHandle};
 pub use index::{AddressOwner, Snapshot};
-pub use pick::Purpose;
+pub use pick::{Candidate, Purpose};
 pub use resolve::{Resolution, Upstream, UpstreamAddress};
 pub use service::{
     CidrVip, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, RoutingScope, Service, ServicePort,

@@ -65,3 +65,52 @@ fn insert<K: Ord + Clone, V: Eq>(map: &mut Map<K, Arc<V>>, key: &K, value: &Arc<
     map.insert(key.clone(), value.clone());
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::http::TrustDomains;
+    use crate::state::{Resource, ResourceName, Snapshot, Update};
+
+    fn apply(base: &Arc<Snapshot>, removed: Vec<ResourceName>, upserted: Vec<Resource>) -> (Arc<Snapshot>, bool) {
+        let (next, applied) = Snapshot::apply(base, &Update { removed, upserted });
+        (next, applied.routes_changed)
+    }
+
+    #[test]
+    fn what_a_waypoint_is_told_is_found_by_name_until_it_is_removed() {
+        let service = NamespacedHostname::new("ns", "echo.ns.svc.cluster.local");
+        let gateway = GatewayKey::new("ns", "waypoint");
+        let trust = TrustDomains { own: "cluster.local".into(), aliases: vec![] };
+        let routes = ServiceRoutes {
+            service: service.clone(),
+            ports: Default::default(),
+            policies: Default::default(),
+            authentication: vec![],
+            telemetry: None,
+        };
+        let told = vec![
+            Resource::ServiceRoutes(Arc::new(routes)),
+            Resource::BackendSettings(Arc::new(BackendSettings::new(service.clone()))),
+            Resource::WaypointSettings(Arc::new(WaypointSettings::new(gateway.clone(), trust))),
+        ];
+        let (with, changed) = apply(&Snapshot::empty(), vec![], told.clone());
+        assert!(changed && with.routes_of(&service).is_some() && with.backend_settings(&service).is_some());
+        assert!(with.waypoint_settings(&gateway).is_some() && with.routes().count() == 1);
+
+        let (again, changed) = apply(&with, vec![], told.clone());
+        assert!(!changed && Arc::ptr_eq(&with, &again), "the same again changes nothing");
+
+        let names = told.iter().map(Resource::name).collect();
+        let (without, changed) = apply(&with, names, vec![]);
+        assert!(changed && without.routes_of(&service).is_none() && *without == *Snapshot::empty());
+    }
+
+    #[test]
+    fn routes_of_no_service_are_refused() {
+        let nameless = BackendSettings::new(NamespacedHostname::new("ns", ""));
+        let update = Update { removed: vec![], upserted: vec![Resource::BackendSettings(Arc::new(nameless))] };
+        let (_, applied) = Snapshot::apply(&Snapshot::empty(), &update);
+        assert_eq!(applied.rejected[0].reason, "a service needs a hostname");
+    }
+}

@@ -32,6 +32,8 @@ pub enum Resource {
     BackendSettings(Arc<BackendSettings>),
     /// What holds for all a waypoint does. Only that waypoint is told.
     WaypointSettings(Arc<WaypointSettings>),
+    /// Something under this name that could not be read: it is rejected, and the previous value stays.
+    Malformed(Arc<Rejected>),
 }
 
 impl Resource {
@@ -44,6 +46,7 @@ impl Resource {
             Resource::ServiceRoutes(routes) => ResourceName::ServiceRoutes(routes.service.clone()),
             Resource::BackendSettings(settings) => ResourceName::BackendSettings(settings.service.clone()),
             Resource::WaypointSettings(settings) => ResourceName::WaypointSettings(settings.gateway.clone()),
+            Resource::Malformed(rejected) => rejected.name.clone(),
         }
     }
 }

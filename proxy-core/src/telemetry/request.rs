@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{ConnectionInfo, Reason, ResponseFlags};
 use crate::host::{Instant, WallTime};
-use crate::policy::PolicyKey;
+use crate::policy::http::{HttpDecision, PolicyId};
 use crate::route::{Backend, RouteOrigin, TelemetrySettings};
 use crate::state::{Service, Workload};
 
@@ -139,16 +139,12 @@ pub struct MirroredCopy {
 /// What layer-7 policy said of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyOutcome {
-    /// The policy that decided and the index of its rule; `None` if none matched.
-    pub decided_by: Option<(PolicyKey, usize)>,
-    /// Whether it was refused.
-    pub denied: bool,
-    /// AUDIT policies that matched.
-    pub audited: Vec<PolicyKey>,
-    /// Dry-run policies that would have said otherwise.
-    pub dry_run: Vec<PolicyKey>,
-    /// The external provider that was asked.
+    /// The CUSTOM policy because of which a provider was asked, or the request refused without asking.
+    pub custom: Option<PolicyId>,
+    /// The provider that was asked.
     pub provider: Option<Arc<str>>,
+    /// What AUDIT, DENY and ALLOW policies said; `None` if it never came to that.
+    pub decision: Option<HttpDecision>,
 }
 
 /// What became of a request's token.

@@ -53,13 +53,6 @@ impl Attached {
             Attached::Workload { .. } => None,
         }
     }
-
-    pub(super) fn routes(&self) -> Option<&Arc<ServiceRoutes>> {
-        match self {
-            Attached::Service { routes, .. } => Some(routes),
-            Attached::Workload { .. } => None,
-        }
-    }
 }
 
 /// Why a tunnel leads nowhere.

@@ -1,5 +1,6 @@
 //! [`WaypointConfig`]: how a waypoint behaves.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ pub struct WaypointConfig {
     pub http2: Http2Settings,
     /// Certificates.
     pub certificates: StoreConfig,
+    /// Who is asked for addresses of endpoints that are known by name, in order. Default none: such endpoints cannot be
+    /// reached.
+    pub resolvers: Vec<SocketAddr>,
 }
 
 impl WaypointConfig {
@@ -76,6 +80,7 @@ impl WaypointConfig {
                 ..Http2Settings::default()
             },
             certificates: StoreConfig::default(),
+            resolvers: Vec::new(),
         }
     }
 }

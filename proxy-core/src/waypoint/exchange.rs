@@ -9,7 +9,7 @@ use ::http::{Method, Request, Response, StatusCode, Version, header};
 use super::forward;
 use super::head::{self, Span};
 use super::http::body::Body;
-use super::http::http1::Refused;
+use super::http::http1::{BodyVerdict, Refused};
 use super::http::http2::Handler;
 use super::local_reply::LocalReply;
 use super::log::{CountedRequest, Logged, RequestLog};
@@ -62,6 +62,8 @@ pub(super) struct Incoming {
     /// The client's side of an upgrade to WebSocket.
     pub(super) upgrade: Option<hyper::upgrade::OnUpgrade>,
     pub(super) span: Span,
+    /// What was wrong with its body, if something was.
+    pub(super) body_verdict: Option<BodyVerdict>,
 }
 
 impl<H: Host, C: CertificateAuthority> Exchange<H, C> {
@@ -159,6 +161,7 @@ impl<H: Host, C: CertificateAuthority> Exchange<H, C> {
         let telemetry = Arc::new(telemetry.unwrap_or(&settings.telemetry).clone());
 
         let upgrade = upgrade_to.is_some().then(|| hyper::upgrade::on(&mut request));
+        let body_verdict = request.extensions().get::<BodyVerdict>().cloned();
         let (parts, body) = request.into_parts();
         let mut request = Request::from_parts(parts, ());
         head::strip_hop_by_hop(request.headers_mut(), upgrade.is_some());
@@ -188,8 +191,8 @@ impl<H: Host, C: CertificateAuthority> Exchange<H, C> {
             grpc,
             http2: self.http2,
         };
-        let body = CountedRequest::new(body, log, grpc);
-        Ok((turn, Incoming { head: request, body, authority, path, upgrade, span }))
+        let body = CountedRequest::over(body, log, grpc);
+        Ok((turn, Incoming { head: request, body, authority, path, upgrade, span, body_verdict }))
     }
 }
 
@@ -230,7 +233,7 @@ impl<H: Host, C: CertificateAuthority> Handler for Exchange<H, C> {
             return response;
         }
         let (parts, body) = response.into_parts();
-        Response::from_parts(parts, Logged::new(body, log, grpc))
+        Response::from_parts(parts, Logged::over(body, log, grpc))
     }
 }
 

@@ -141,6 +141,13 @@ pub(super) struct Span {
     pub(super) sampled: bool,
 }
 
+impl Span {
+    /// As what follows from this hop is told of it.
+    pub(super) fn parent(&self) -> TraceParent {
+        TraceParent { trace: self.trace, span: self.span, flags: u8::from(self.sampled) }
+    }
+}
+
 /// Continues the trace of a request, or begins one, and writes it on. A decision the client took is kept; else `tracing`
 /// says how many are sampled, drawn from `rng`.
 pub(super) fn trace(headers: &mut HeaderMap, tracing: &Tracing, names: &mut Rng, rng: &mut Rng) -> Span {

@@ -69,7 +69,13 @@ impl LocalReply {
             }
         }
         for (name, value) in &self.headers {
-            response.headers_mut().append(name, value.clone());
+            if *name == header::CONTENT_TYPE {
+                if !grpc {
+                    response.headers_mut().insert(name, value.clone());
+                }
+            } else if *name != header::CONTENT_LENGTH {
+                response.headers_mut().append(name, value.clone());
+            }
         }
         response
     }

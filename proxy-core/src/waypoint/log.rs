@@ -133,7 +133,7 @@ pub(super) struct CountedRequest {
 }
 
 impl CountedRequest {
-    pub(super) fn new(inner: Body, log: &RequestLog, grpc: bool) -> Body {
+    pub(super) fn over(inner: Body, log: &RequestLog, grpc: bool) -> Body {
         let messages = grpc.then(Messages::default);
         Body::new(CountedRequest { inner, counts: log.counts.clone(), messages })
     }
@@ -178,7 +178,7 @@ pub(super) struct Logged {
 }
 
 impl Logged {
-    pub(super) fn new(inner: Body, log: Arc<RequestLog>, grpc: bool) -> Body {
+    pub(super) fn over(inner: Body, log: Arc<RequestLog>, grpc: bool) -> Body {
         let messages = grpc.then(Messages::default);
         Body::new(Logged { inner, log, messages, ended: false })
     }

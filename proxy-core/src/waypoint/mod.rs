@@ -10,6 +10,8 @@
 mod attach;
 mod config;
 mod exchange;
+mod ext_authz;
+mod filters;
 mod follow;
 mod forward;
 mod head;
@@ -18,14 +20,18 @@ mod inbound;
 mod listener;
 mod local_reply;
 mod log;
+mod mirror;
+mod routing;
 mod shared;
 mod status;
 mod stream;
 mod tcp;
+mod tries;
 mod upstream;
+mod websocket;
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 pub use config::WaypointConfig;
@@ -35,13 +41,15 @@ use crate::host::{Host, Instant};
 use crate::identity::CertificateAuthority;
 use crate::net::drain::{self, Phase};
 use crate::state::{ConfigSource, StateHandle};
-use crate::telemetry::{Reason, Sink};
+use crate::telemetry::{Metrics, Reason, Sink};
 use shared::Shared;
 
 /// Where clients' proxies connect.
 pub const HBONE_PORT: u16 = 15008;
 /// Where readiness is asked for.
 pub const HEALTH_PORT: u16 = 15021;
+/// Where metrics are scraped.
+pub const METRICS_PORTS: [u16; 2] = [15020, 15090];
 
 /// One instance of a waypoint. Cheap to clone; clones are the same instance.
 pub struct Waypoint<H: Host, C> {
@@ -81,7 +89,7 @@ impl<H: Host, C: CertificateAuthority> Waypoint<H, C> {
         let shared = Arc::new(Shared::new(host.clone(), config, authority, sink, trigger));
         shared.certificates.prefetch(shared.config.identity.clone());
         host.spawn("configuration", follow::follow(shared.clone(), source));
-        host.spawn("health listener", status::serve(shared.clone(), health));
+        host.spawn("health listener", status::serve(shared.clone(), health, None));
         let serving = shared.clone();
         host.spawn("waypoint listener", async move {
             serving.ready().await;
@@ -116,6 +124,22 @@ impl<H: Host, C: CertificateAuthority> Waypoint<H, C> {
         }
         self.shared.drain.cut();
         cut
+    }
+
+    /// Serves metrics on [`METRICS_PORTS`] from now on.
+    ///
+    /// # Errors
+    /// When a listener cannot be bound; nothing is left behind.
+    pub fn serve_metrics(&self, metrics: &Arc<Metrics>) -> io::Result<()> {
+        let host = &self.shared.host;
+        let any: IpAddr =
+            if self.shared.config.ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        let listeners = METRICS_PORTS.map(|port| host.listen(SocketAddr::new(any, port)));
+        for listener in listeners.into_iter().collect::<io::Result<Vec<_>>>()? {
+            let serving = status::serve(self.shared.clone(), listener, Some(metrics.clone()));
+            host.spawn("metrics listener", serving);
+        }
+        Ok(())
     }
 
     /// What the control plane has said.

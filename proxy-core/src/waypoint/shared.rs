@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::config::WaypointConfig;
+use super::upstream::backends::Backends;
 use super::upstream::clients::Clients;
+use crate::dns::Resolver;
 use crate::hbone::{Acceptor, Pool, TraceParent};
 use crate::host::{Host, Rng};
 use crate::identity::CertificateAuthority;
@@ -30,6 +32,8 @@ pub(super) struct Shared<H: Host, C> {
     pub(super) pool: Pool<H>,
     pub(super) acceptor: Acceptor<H>,
     pub(super) clients: Clients<H>,
+    pub(super) backends: Backends,
+    pub(super) resolver: Resolver<H>,
     pub(super) drain: DrainTrigger,
     next_connection: AtomicU64,
 }
@@ -44,6 +48,8 @@ impl<H: Host, C: CertificateAuthority> Shared<H, C> {
             pool: Pool::new(host.clone(), config.pool.clone(), sink.clone()),
             acceptor: Acceptor::new(host.clone(), config.acceptor.clone(), sink.clone()),
             clients: Clients::new(host.clone()),
+            backends: Backends::default(),
+            resolver: Resolver::new(host.clone(), &config.resolvers),
             certificates,
             sink,
             drain,

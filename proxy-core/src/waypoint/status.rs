@@ -1,4 +1,4 @@
-//! Port 15021: whether this instance is ready.
+//! Ports 15021, 15020 and 15090: whether this instance is ready, and its metrics.
 
 use std::sync::Arc;
 
@@ -8,12 +8,19 @@ use super::shared::Shared;
 use crate::host::{Host, Listener, timer};
 use crate::identity::CertificateAuthority;
 use crate::net::race::{First, race};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::TEXT_CONTENT_TYPE;
 
 /// Time a prober has for its question.
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Answers `GET /healthz/ready` until everything is cut, through a drain too: it is then not ready.
-pub(super) async fn serve<H: Host, C: CertificateAuthority>(shared: Arc<Shared<H, C>>, listener: H::Listener) {
+/// Answers `GET /healthz/ready`, and `GET /stats/prometheus` if there are metrics, until everything is cut; through a drain
+/// too, when it is not ready.
+pub(super) async fn serve<H: Host, C: CertificateAuthority>(
+    shared: Arc<Shared<H, C>>,
+    listener: H::Listener,
+    metrics: Option<Arc<Metrics>>,
+) {
     loop {
         let accepted = match race(shared.drain.cut_begun(), listener.accept()).await {
             First::Left(()) => return,
@@ -23,8 +30,8 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(shared: Arc<Shared<H
                 continue;
             }
         };
-        let owner = shared.clone();
-        shared.host.spawn("health probe", async move {
+        let (owner, metrics) = (shared.clone(), metrics.clone());
+        shared.host.spawn("status request", async move {
             let host = owner.host.clone();
             let mut stream = accepted.stream;
             let _ = timer::timeout(&host, LIMIT, async {
@@ -36,13 +43,19 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(shared: Arc<Shared<H
                         Ok(count) => question.extend_from_slice(&buffer[..count]),
                     }
                 }
-                let answer = match (question.starts_with(b"GET /healthz/ready "), owner.is_ready()) {
-                    (true, true) => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-                    (true, false) => {
-                        "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                let asks = |path: &str| question.starts_with(format!("GET {path} ").as_bytes());
+                let (status, kind, body) = match &metrics {
+                    Some(metrics) if asks("/stats/prometheus") || asks("/metrics") => {
+                        ("200 OK", TEXT_CONTENT_TYPE, metrics.exposition())
                     }
-                    (false, _) => "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                    None if asks("/healthz/ready") && owner.is_ready() => ("200 OK", "text/plain", String::new()),
+                    None if asks("/healthz/ready") => ("503 Service Unavailable", "text/plain", String::new()),
+                    _ => ("404 Not Found", "text/plain", String::new()),
                 };
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
                 let _ = stream.write_all(answer.as_bytes()).await;
                 let _ = stream.shutdown().await;
             })

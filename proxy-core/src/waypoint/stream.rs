@@ -34,8 +34,6 @@ pub(super) struct Downstream {
     pub(super) attached: Attached,
     /// The trace of the tunnel.
     pub(super) trace: TraceParent,
-    /// What its own proxy says it is, for labels when nothing better is known.
-    pub(super) baggage: Baggage,
 }
 
 /// Judges one CONNECT, answers it, and carries it to its end.
@@ -95,9 +93,17 @@ fn describe<H: Host, C: CertificateAuthority>(
 ) -> Downstream {
     let snapshot = shared.state.snapshot();
     let headers = incoming.headers();
-    let client = headers.forwarded_for.unwrap_or(incoming.info().peer);
     let identity = incoming.info().peer_identity.clone();
-    let workload = snapshot.workload_of_address(&shared.config.network, client.ip().to_canonical()).cloned();
+    let owner = |address: SocketAddr| {
+        let owner = snapshot.workload_of_address(&shared.config.network, address.ip().to_canonical());
+        owner.filter(|owner| owner.is_identified_by(&identity)).cloned()
+    };
+    // Anybody may write `forwarded`: it counts only for an address whose owner the peer has proved to be.
+    let claimed = headers.forwarded_for.and_then(|claimed| Some((claimed, owner(claimed)?)));
+    let (client, workload) = match claimed {
+        Some((claimed, workload)) => (claimed, Some(workload)),
+        None => (incoming.info().peer, owner(incoming.info().peer)),
+    };
     let trace = headers.traceparent.unwrap_or_else(|| shared.new_trace());
     let service = attached.service();
     let info = Arc::new(ConnectionInfo {
@@ -120,7 +126,7 @@ fn describe<H: Host, C: CertificateAuthority>(
         hop: Hop::Hbone,
         security: ConnectionSecurity::MutualTls,
     });
-    Downstream { info, client, identity, workload, attached, trace, baggage: headers.baggage.clone() }
+    Downstream { info, client, identity, workload, attached, trace }
 }
 
 async fn carry<H: Host, C: CertificateAuthority>(

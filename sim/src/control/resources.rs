@@ -58,6 +58,11 @@ impl Resources {
         self.own.get(waypoint)?.get(name)
     }
 
+    /// All records, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&ResourceName, &Resource)> {
+        self.records.iter()
+    }
+
     /// The record of this name.
     pub fn get(&self, name: &ResourceName) -> Option<&Resource> {
         self.records.get(name)

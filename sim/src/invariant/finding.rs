@@ -24,7 +24,7 @@ pub enum InvariantId {
     Liveness,
     /// I13: bounded resources.
     Resources,
-    /// I15: no loops.
+    /// I15: no loops, true names.
     Loops,
 }
 
@@ -76,7 +76,10 @@ impl InvariantId {
             }
             InvariantId::Liveness => "Nothing panics, stalls or waits beyond its bound.",
             InvariantId::Resources => "When traffic has ended, connections and sockets are back to where they began.",
-            InvariantId::Loops => "No flow passes a proxy role twice, and no proxy captures its own traffic.",
+            InvariantId::Loops => {
+                "No flow passes a proxy role twice, no proxy captures its own traffic, and a name means what the cluster or \
+                 its DNS says."
+            }
         }
     }
 }

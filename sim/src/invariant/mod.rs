@@ -13,7 +13,7 @@
 //! | I7 | [`streams`] |
 //! | I12 | [`liveness`] |
 //! | I13 | [`resources`] |
-//! | I15 | [`loops`] |
+//! | I15 | [`loops`], [`names`] |
 
 mod delivery;
 mod finding;
@@ -21,6 +21,7 @@ mod flows;
 mod identity;
 mod liveness;
 mod loops;
+mod names;
 mod plaintext;
 mod policy;
 mod reference;
@@ -52,6 +53,8 @@ pub struct Deltas {
     pub enrollment: Duration,
     /// Δ_ep: how long ago an endpoint may have ceased to be one and still be chosen. 2 s.
     pub endpoint: Duration,
+    /// From one end's finishing its direction to the other's seeing it, once it has read all. 2 s.
+    pub half_close: Duration,
     /// How long anyone may wait for anything (a dial, an answer to it). 60 s.
     pub wait: Duration,
 }
@@ -62,6 +65,7 @@ impl Default for Deltas {
             policy: Duration::from_millis(100),
             enrollment: Duration::from_secs(1),
             endpoint: Duration::from_secs(2),
+            half_close: Duration::from_secs(2),
             wait: Duration::from_secs(60),
         }
     }
@@ -125,6 +129,7 @@ impl Checkers {
             (InvariantId::Liveness, Box::new(liveness::Liveness)),
             (InvariantId::Resources, Box::new(resources::Bounded::default())),
             (InvariantId::Loops, Box::new(loops::NoLoops::default())),
+            (InvariantId::Loops, Box::new(names::TrueNames::default())),
         ];
         checkers.retain(|(id, _)| !off.contains(id));
         Checkers {
@@ -182,7 +187,11 @@ impl Checkers {
     }
 }
 
+#[inline]
 fn keep(kept: &mut Vec<(InvariantId, Violation)>, id: InvariantId, at: Instant, findings: &mut Vec<Finding>) {
+    if findings.is_empty() {
+        return;
+    }
     for finding in findings.drain(..) {
         if kept.iter().filter(|(other, _)| *other == id).count() < FINDINGS_MAX {
             kept.push((id, finding.into_violation(id, at)));

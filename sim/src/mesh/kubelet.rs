@@ -72,6 +72,7 @@ impl Mesh {
             running: false,
             app: None,
             membership: Membership::Outside,
+            waypoint: None,
         };
         self.pods.insert(uid.clone(), runtime);
         self.reconcile(&uid);
@@ -84,6 +85,10 @@ impl Mesh {
             return;
         }
         runtime.running = true;
+        if self.start_waypoint(uid) {
+            return;
+        }
+        let Some(runtime) = self.pods.get_mut(uid) else { return };
         runtime.app = self.apps.start(AppStart {
             pod: &runtime.pod,
             app_pod: &runtime.app_pod,
@@ -102,6 +107,7 @@ impl Mesh {
             self.sim.remove_namespace(runtime.namespace);
         }
         drop(runtime.app);
+        drop(runtime.waypoint);
         runtime.host.kill(removal);
         if let Some(node) = self.nodes.get(&runtime.node) {
             node.ztunnel.remove_workload(uid);

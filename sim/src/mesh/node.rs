@@ -1,20 +1,22 @@
 //! Nodes and the proxy on each.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use proxy_core::dns::{DnsConfig, Names};
 use proxy_core::ztunnel::{Ztunnel, ZtunnelConfig};
 
 use super::Mesh;
+use super::config::DnsCapture;
+use super::istiod::MeshCertificates;
 use super::observer::ProxySink;
 use crate::cluster::Node;
-use crate::control::NodeAuthority;
 use crate::fabric::{NamespaceSpec, NodeSpec};
 use crate::node::SimHost;
 use crate::wire::{NamespaceId, NodeId};
 
 /// A node's proxy in a simulated mesh.
-pub type MeshZtunnel = Ztunnel<SimHost, NodeAuthority<SimHost>>;
+pub type MeshZtunnel = Ztunnel<SimHost, MeshCertificates>;
 
 /// Proxies have addresses of their own: the n-th node's is the n-th after this.
 const PROXY_BLOCK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 0);
@@ -61,14 +63,21 @@ impl Mesh {
             addresses: vec![IpAddr::V4(address)],
         });
         let host = self.sim.process(own, "ztunnel");
+        let cluster = self.cluster.config();
+        let dns = DnsConfig {
+            names: Names { cluster_domain: cluster.cluster_domain.clone(), ..Names::default() },
+            upstream: cluster.dns_addresses().into_iter().map(|address| SocketAddr::new(address, 53)).collect(),
+            ..self.config.ztunnel.dns.clone().unwrap_or_default()
+        };
         let config = ZtunnelConfig {
             node: name.clone(),
-            network: self.cluster.config().network.clone(),
+            network: cluster.network.clone(),
+            dns: (self.config.dns == DnsCapture::On).then_some(dns),
             ..self.config.ztunnel.clone()
         };
         let sink = Arc::new(ProxySink { node: name.clone(), host: host.clone(), journal: self.journal.clone() });
-        let source = self.control.subscribe(&name);
-        let ztunnel = Ztunnel::start(host.clone(), config, source, self.authority.for_node(&name), sink);
+        let (source, certificates) = self.supply(&name, &host, IpAddr::V4(address));
+        let ztunnel = Ztunnel::start(host.clone(), config, source, certificates, sink);
         let namespace = self.sim.node_namespace(id);
         self.nodes.insert(name, NodeRuntime { id, namespace, host, ztunnel });
     }

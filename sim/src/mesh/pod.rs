@@ -6,6 +6,7 @@ use proxy_core::identity::Identity;
 use proxy_core::ztunnel::WorkloadInfo;
 
 use super::apps::App;
+use super::waypoint::MeshWaypoint;
 use crate::cluster::{ClusterConfig, Pod};
 use crate::node::SimHost;
 use crate::record::AppPod;
@@ -53,6 +54,8 @@ pub(super) struct PodRuntime {
     pub(super) running: bool,
     pub(super) app: Option<Box<dyn App>>,
     pub(super) membership: Membership,
+    /// The proxy it runs instead of an application, if it is a waypoint.
+    pub(super) waypoint: Option<MeshWaypoint>,
 }
 
 impl PodRuntime {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use proxy_core::host::Instant;
 use proxy_core::telemetry::Event;
 
+use super::NameAnswer;
 use crate::cluster::Cluster;
 
 /// One fact and when it came to be.
@@ -52,6 +53,13 @@ pub enum ObservationKind {
     },
     /// Something was seen on the wire.
     Wire(WireFact),
+    /// The cluster's DNS answered.
+    NameServed {
+        /// Who asked, by the address it sees.
+        client: IpAddr,
+        /// What it said.
+        answer: NameAnswer,
+    },
 }
 
 /// What a listener on the wire tells. Told by the fabric, not by any proxy.
@@ -113,6 +121,21 @@ impl fmt::Display for AppPod {
     }
 }
 
+/// The head of an HTTP request as its server received it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedHead {
+    /// Method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The `host` header or `:authority`.
+    pub host: String,
+    /// `HTTP/1.1` or `HTTP/2`.
+    pub proto: &'static str,
+    /// Names in lower case and values, in order.
+    pub headers: Vec<(String, String)>,
+}
+
 /// Bytes seen at one end, in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -153,6 +176,15 @@ pub enum Ending {
 /// Connections are named by the first flow on them. A raw stream is one flow; an HTTP connection may carry many.
 #[derive(Clone, Debug)]
 pub enum AppEvent {
+    /// A client's resolver got an answer to one question.
+    Resolved {
+        /// The client's pod.
+        client: Arc<AppPod>,
+        /// When it asked.
+        asked: Instant,
+        /// What it was told.
+        answer: NameAnswer,
+    },
     /// A client begins to open a connection for `flow`.
     Dialled {
         /// The flow.
@@ -172,6 +204,11 @@ pub enum AppEvent {
         local: SocketAddr,
         /// The other end.
         peer: SocketAddr,
+    },
+    /// A client that speaks HBONE itself has opened a connection.
+    HboneConnected {
+        /// The client's end.
+        local: SocketAddr,
     },
     /// The connection did not open.
     DialFailed {
@@ -205,6 +242,8 @@ pub enum AppEvent {
         local: SocketAddr,
         /// Who it sees as its client.
         peer: SocketAddr,
+        /// What an HTTP server read; `None` for a raw stream.
+        request: Option<Arc<ReceivedHead>>,
     },
     /// A client has read a complete answer.
     Answered {
@@ -234,6 +273,10 @@ pub enum AppEvent {
         received: Tally,
         /// Whether this end read the other's FIN: then `received` is all the other end sent, or bytes were lost.
         read_to_end: bool,
+        /// Whether it was waiting for more bytes then.
+        waiting: bool,
+        /// When this end finished its own direction, if it meant to read on.
+        finished: Option<Instant>,
         /// How it ended.
         ending: Ending,
         /// Offset of the first received byte that is not the one due, where this end can tell (raw streams only).

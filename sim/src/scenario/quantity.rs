@@ -49,6 +49,20 @@ pub enum Amount {
     Millionths(u64),
 }
 
+/// A share of all: `5%`, in millionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(pub u32);
+
+impl Share {
+    /// All.
+    pub const ALL: Share = Share(1_000_000);
+
+    /// As a probability.
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
+}
+
 /// A condition on a value: `>= 99.9%`, `<= 5ms`, `8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound<T> {
@@ -83,6 +97,17 @@ impl Comparison {
 }
 
 impl Bound<Amount> {
+    /// Whether any part of `all` satisfies it.
+    pub fn can_hold(&self, all: u64) -> bool {
+        let at_limit = match self.limit {
+            Amount::Count(count) => count,
+            Amount::Millionths(share) => {
+                u64::try_from(u128::from(share) * u128::from(all) / 1_000_000).unwrap_or(u64::MAX)
+            }
+        };
+        [0, at_limit, all].into_iter().filter(|part| *part <= all).any(|part| self.holds_for(part, all))
+    }
+
     /// Whether `part` out of `all` satisfies it.
     pub fn holds_for(&self, part: u64, all: u64) -> bool {
         match self.limit {
@@ -216,6 +241,22 @@ impl FromStr for Span {
             return Err(format!("the span `{text}` ends before it begins"));
         }
         Ok(Span { from, to })
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<Amount>() {
+            Ok(Amount::Millionths(share)) => Ok(Share(share as u32)),
+            _ => Err(format!("`{text}` is not a share: write it like 5% or 0.1%")),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Amount::Millionths(self.0.into()).fmt(f)
     }
 }
 
@@ -372,6 +413,7 @@ read_from_text! {
     Rate, "Rate", "string", r"^[0-9]+/(ms|s|m|min|h)$", "How often: `200/s`, `30/m`.";
     Bandwidth, "Bandwidth", "string", r"^[0-9]+(\.[0-9]+)? ?([kKMG])?bps$", "Bits a second: `100Mbps`, `10Gbps`.";
     Size, "Size", "integer", r"^[0-9]+(\.[0-9]+)? ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?$", "Bytes: `512`, `64KiB`, `1MB`.";
+    Share, "Share", "string", r"^[0-9]+(\.[0-9]+)?%$", "A share of all: `5%`.";
     Span, "Span", "string", r"^.+\.\..+$", "From one time to another: `0s..10s`.";
     Bound<Amount>, "AmountBound", "integer", r"^(>=|<=|==|>|<)? ?[0-9]+(\.[0-9]+)?%?$", "A condition on a count or a share: `8`, `>= 99.9%`.";
     Bound<Time>, "TimeBound", "integer", r"^(>=|<=|==|>|<)? ?[0-9]+(\.[0-9]+)? ?(ns|us|µs|ms|s|m|min|h)$", "A condition on a time: `<= 5ms`.";

@@ -91,7 +91,7 @@ fn an_endpoint_that_refuses_is_answered_503_with_the_reason() {
     assert_eq!(answer.status, 503);
     let text = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
     assert!(answer.text().starts_with(text), "{}", answer.text());
-    assert_eq!(world.requests()[0].flags_text(), "UF");
+    assert_eq!(world.requests()[0].flags_text(), "UF,URX");
 }
 
 #[test]

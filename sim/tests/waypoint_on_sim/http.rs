@@ -134,3 +134,38 @@ pub(crate) fn send(host: &SimHost, to: SocketAddr, bytes: impl Into<Vec<u8>>) ->
 pub(crate) fn get(host: &SimHost, to: SocketAddr, path: &str) -> Answers {
     send(host, to, format!("GET {path} HTTP/1.1\r\nHost: echo\r\n\r\n"))
 }
+
+/// A connection that is written to piece by piece.
+pub(crate) struct Talk {
+    pub(crate) answers: Answers,
+    writer: tokio::sync::mpsc::UnboundedSender<Vec<u8>>,
+}
+
+impl Talk {
+    pub(crate) fn write(&self, bytes: impl Into<Vec<u8>>) {
+        let _ = self.writer.send(bytes.into());
+    }
+}
+
+pub(crate) fn talk(host: &SimHost, to: SocketAddr) -> Talk {
+    let answers = Answers::default();
+    let (writer, mut pieces) = tokio::sync::mpsc::unbounded_channel::<Vec<u8>>();
+    let (shared, dialler) = (answers.clone(), host.clone());
+    host.spawn("client", async move {
+        if let Ok(stream) = dialler.dial(Dial::to(to)).await {
+            let (mut reader, mut half) = tokio::io::split(stream);
+            dialler.spawn("client writer", async move {
+                while let Some(piece) = pieces.recv().await {
+                    let _ = half.write_all(&piece).await;
+                }
+                let _ = half.shutdown().await;
+            });
+            let mut buffer = vec![0; 16 * 1024];
+            while let Ok(count @ 1..) = reader.read(&mut buffer).await {
+                shared.raw.lock().0.extend_from_slice(&buffer[..count]);
+            }
+        }
+        shared.raw.lock().1 = true;
+    });
+    Talk { answers, writer }
+}

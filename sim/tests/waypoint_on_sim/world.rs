@@ -20,6 +20,8 @@ use crate::config::{self, Pusher};
 use crate::mesh::{Mesh, Pod};
 
 pub(crate) const VIP: &str = "10.10.0.1";
+/// Who the waypoint asks for addresses, if a test puts somebody there.
+pub(crate) const RESOLVER: &str = "10.0.3.53:53";
 
 pub(crate) struct World {
     pub(crate) mesh: Mesh,
@@ -98,14 +100,11 @@ impl World {
             node: "n2".into(),
         };
         let host = mesh.sim.process(pod.namespace, "waypoint proxy");
-        let waypoint = Waypoint::start(
-            host,
-            WaypointConfig::new(gateway(), local, own.identity()),
-            pushes,
-            mesh.authority.clone(),
-            mesh.events.clone(),
-        )
-        .unwrap();
+        let config = WaypointConfig {
+            resolvers: vec![RESOLVER.parse().unwrap()],
+            ..WaypointConfig::new(gateway(), local, own.identity())
+        };
+        let waypoint = Waypoint::start(host, config, pushes, mesh.authority.clone(), mesh.events.clone()).unwrap();
         pusher.nothing();
         let mut world = World { mesh, waypoint, pusher, client, servers: Vec::new() };
         world.push(vec![

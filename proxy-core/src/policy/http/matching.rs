@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    Condition, Field, HttpAction, HttpRule, Operation, PathPattern, RequestPrincipalPattern, ServiceAccountPattern,
-    Source,
+    Condition, Field, HttpAction, HttpRule, Operation, PathPattern, PseudoHeader, RequestPrincipalPattern,
+    ServiceAccountPattern, Source,
 };
 use crate::identity::Identity;
 use crate::policy::{Connection, IpBlock, StringMatch};
@@ -17,6 +17,8 @@ pub struct Subject<'a> {
     remote: IpAddr,
     sni: Option<&'a str>,
     request: Option<&'a RequestView<'a>>,
+    /// Of the peer, without `spiffe://`, as policies write it.
+    principal: Option<String>,
     /// In lower case, as hosts are compared.
     authority: String,
     path: &'a str,
@@ -32,6 +34,7 @@ impl<'a> Subject<'a> {
             remote,
             sni: None,
             request: Some(request),
+            principal: principal(connection),
             authority: request.authority.to_ascii_lowercase(),
             path: request.path(),
         }
@@ -39,7 +42,8 @@ impl<'a> Subject<'a> {
 
     /// An opaque connection, with the name a TLS client asked for.
     pub fn connection(connection: &'a Connection, remote: IpAddr, sni: Option<&'a str>) -> Self {
-        Subject { connection, remote, sni, request: None, authority: String::new(), path: "" }
+        let principal = principal(connection);
+        Subject { connection, remote, sni, request: None, principal, authority: String::new(), path: "" }
     }
 
     /// Whether it is an opaque connection.
@@ -123,7 +127,10 @@ impl Condition {
     fn needs_request(&self) -> bool {
         matches!(
             self,
-            Condition::RequestHeader(..) | Condition::RequestAuthPrincipal(_) | Condition::RequestAuthClaim(..)
+            Condition::RequestHeader(..)
+                | Condition::RequestPseudoHeader(..)
+                | Condition::RequestAuthPrincipal(_)
+                | Condition::RequestAuthClaim(..)
         )
     }
 
@@ -143,6 +150,15 @@ impl Condition {
                     (Some(_), StringMatch::Presence) => true,
                     (Some(value), wanted) => wanted.matches_text(value),
                 })
+            }
+            Condition::RequestPseudoHeader(pseudo, values) => {
+                let value = subject.request.map_or("", |request| match pseudo {
+                    PseudoHeader::Authority => request.authority,
+                    PseudoHeader::Method => request.method.as_str(),
+                    PseudoHeader::Path => request.path_and_query,
+                    PseudoHeader::Scheme => request.scheme,
+                });
+                values.holds(|wanted| wanted.matches_text(value))
             }
             Condition::SourceIp(values) => values.holds(block(source)),
             Condition::RemoteIp(values) => values.holds(block(subject.remote)),
@@ -191,10 +207,11 @@ fn is_service_account(wanted: &ServiceAccountPattern, subject: &Subject<'_>) -> 
     })
 }
 
-/// Compared without `spiffe://`, as policies write it.
 fn is_principal(wanted: &StringMatch, subject: &Subject<'_>) -> bool {
-    subject.identity().is_some_and(|identity| {
-        let Identity { trust_domain, namespace, service_account } = identity;
-        wanted.matches(&[trust_domain, "/ns/", namespace, "/sa/", service_account])
-    })
+    subject.principal.as_ref().is_some_and(|principal| wanted.matches_text(principal))
+}
+
+fn principal(connection: &Connection) -> Option<String> {
+    let Identity { trust_domain, namespace, service_account } = connection.identity.as_ref()?;
+    Some(format!("{trust_domain}/ns/{namespace}/sa/{service_account}"))
 }

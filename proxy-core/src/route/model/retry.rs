@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::HeaderMatch;
+use super::{HeaderMatch, PortProtocol};
 
 /// How long a request may take. `None` is without end; a timeout of zero is written so too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,42 @@ impl Default for RetryPolicy {
     }
 }
 
+impl RetryPolicy {
+    /// Of a route that says nothing of retries, unless the mesh has a default of its own: two further tries at other
+    /// endpoints, of what never reached one and of some gRPC statuses. A plain 503 is not tried again.
+    pub fn upstream_default() -> Self {
+        RetryPolicy {
+            on: RetryConditions::upstream_default(),
+            avoid_previous_endpoints: true,
+            ..RetryPolicy::default()
+        }
+    }
+
+    /// Of a service without any route: two further tries if the request was never sent; none of gRPC.
+    pub fn implicit(protocol: PortProtocol) -> Option<Self> {
+        let on = RetryConditions { reset_before_request: true, ..RetryConditions::default() };
+        (protocol != PortProtocol::Grpc).then(|| RetryPolicy { on, ..RetryPolicy::default() })
+    }
+
+    /// Of a Gateway API `retry` stanza: the codes it names, and whatever gives no response. `attempts` unset is two; 0
+    /// switches off.
+    pub fn of_gateway_api(codes: &[u16], attempts: Option<u32>, backoff: Option<Duration>) -> Self {
+        let mut on = RetryConditions::upstream_default();
+        on.reset = true;
+        on.statuses = codes.to_vec();
+        let base = backoff.filter(|backoff| !backoff.is_zero()).unwrap_or(Duration::from_millis(25));
+        RetryPolicy {
+            attempts: attempts.unwrap_or(2),
+            on,
+            backoff_base: base,
+            backoff_max: base.saturating_mul(10),
+            backoff_floor: backoff.unwrap_or(Duration::ZERO),
+            avoid_previous_endpoints: true,
+            ..RetryPolicy::default()
+        }
+    }
+}
+
 /// What is tried again, ORed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetryConditions {
@@ -67,7 +103,7 @@ pub struct RetryConditions {
     pub refused_stream: bool,
     /// No response at all.
     pub reset: bool,
-    /// Reset before the request's headers were sent.
+    /// No connection, or no response and the request's head not sent.
     pub reset_before_request: bool,
     /// 409.
     pub retriable_4xx: bool,

@@ -83,11 +83,13 @@ async fn answer<F: Handler>(
     verdicts: Verdicts,
     drain: &DrainWatcher,
 ) -> Response<Body> {
-    let refused = verdicts.next().err();
+    let (may_upgrade, refused) = match verdicts.next() {
+        Ok(may_upgrade) => (may_upgrade, None),
+        Err(violation) => (false, Some(violation)),
+    };
     if let Some(violation) = refused {
         request.extensions_mut().insert(Refused(violation));
     }
-    let may_upgrade = request.method() == http::Method::CONNECT || request.headers().contains_key(header::UPGRADE);
     request.extensions_mut().insert(BodyVerdict(verdicts.clone()));
     let mut response = handler.handle(request.map(body::of_http1)).await;
     let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;

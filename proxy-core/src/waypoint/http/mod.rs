@@ -7,5 +7,5 @@ pub(super) mod http2;
 pub(super) mod io;
 pub(super) mod replay;
 pub(super) mod sniff;
-pub(super) mod timed;
 pub(super) mod strict;
+pub(super) mod timed;

@@ -81,11 +81,6 @@ impl<S> Sniffed<S> {
         Sniffed { looked_at: BytesMut::new(), inner }
     }
 
-    /// What carries it.
-    pub(crate) fn inner(&self) -> &S {
-        &self.inner
-    }
-
     /// What carries it, without what was looked at.
     pub(crate) fn into_inner(self) -> S {
         self.inner

@@ -27,16 +27,17 @@ pub(crate) struct Verdicts(Arc<Mutex<Shared>>);
 
 #[derive(Default)]
 struct Shared {
-    heads: VecDeque<Result<(), Violation>>,
+    heads: VecDeque<Result<bool, Violation>>,
     body: Option<Violation>,
     upgrade: Option<bool>,
     waiting: Option<Waker>,
 }
 
 impl Verdicts {
-    /// The verdict on the next request's head. Call once for each request the parser yields.
-    pub(crate) fn next(&self) -> Result<(), Violation> {
-        self.0.lock().heads.pop_front().unwrap_or(Ok(()))
+    /// The verdict on the next request's head: whether it asks to upgrade, and so needs [`Verdicts::upgraded`]. Call
+    /// once for each request the parser yields.
+    pub(crate) fn next(&self) -> Result<bool, Violation> {
+        self.0.lock().heads.pop_front().unwrap_or(Ok(false))
     }
 
     /// Why the body under way was refused, if it was.
@@ -145,7 +146,7 @@ impl<H: Host, S> Strict<H, S> {
                 self.ready.extend_from_slice(&self.unjudged[..length]);
                 self.unjudged.advance(length);
                 let mut shared = self.verdicts.0.lock();
-                shared.heads.push_back(Ok(()));
+                shared.heads.push_back(Ok(framing == Framing::Upgrade));
                 self.state = match framing {
                     Framing::Length(0) => State::Head,
                     Framing::Length(length) => State::Length(length),

@@ -109,11 +109,6 @@ impl<H: Host> Clients<H> {
         drop(entries);
     }
 
-    /// Connections kept for further use, idle or shared.
-    pub(crate) fn kept(&self) -> usize {
-        self.inner.state.lock().entries.values().map(|entry| entry.idle.len() + entry.shared.len()).sum()
-    }
-
     /// Sends a request to `target`, on a connection that is there or a new one. The answer when its head has come; its
     /// body gives the connection back.
     ///
@@ -150,7 +145,7 @@ impl<H: Host> Clients<H> {
             let (mut client, requests) = match kept {
                 Some(kept) => kept,
                 None => {
-                    let stream = connect(shared, target, trace).await?;
+                    let stream = connect(shared, target, &[b"http/1.1"], trace).await?;
                     let mut client = http1::Client::handshake(&self.inner.host, stream, || {})
                         .await
                         .map_err(|error| UpstreamFailure::http1(&error))?;
@@ -254,7 +249,7 @@ impl<H: Host> Clients<H> {
         limits: ReuseLimits,
         trace: TraceParent,
     ) -> Result<(Multiplexed, Active), UpstreamFailure> {
-        let stream = connect(shared, target, trace).await?;
+        let stream = connect(shared, target, &[b"h2"], trace).await?;
         let client = http2::Client::handshake(&self.inner.host, stream, &shared.config.http2, || {})
             .await
             .map_err(|error| UpstreamFailure::http2(&error))?;

@@ -12,6 +12,7 @@ use super::target::{Target, Transport};
 use crate::hbone::{Authority, Baggage, ConnectRequest, HboneError, PoolKey, TraceParent, Tunnel};
 use crate::host::{Dial, Host, Stream, timer};
 use crate::identity::CertificateAuthority;
+use crate::tls::{Origination, TlsStream, originate};
 use crate::waypoint::HBONE_PORT;
 use crate::waypoint::shared::Shared;
 
@@ -19,6 +20,8 @@ use crate::waypoint::shared::Shared;
 pub(crate) enum UpstreamStream<T> {
     Tunnel(Tunnel),
     Plain(BufReader<T>),
+    /// TLS over either.
+    Tls(Box<BufReader<TlsStream<UpstreamStream<T>>>>),
 }
 
 impl<T: Stream> UpstreamStream<T> {
@@ -27,15 +30,45 @@ impl<T: Stream> UpstreamStream<T> {
         match self {
             UpstreamStream::Tunnel(tunnel) => tunnel.abort(),
             UpstreamStream::Plain(stream) => stream.into_inner().reset(),
+            UpstreamStream::Tls(stream) => match stream.into_inner() {
+                TlsStream::Client(stream) => stream.into_inner().0.abort(),
+                TlsStream::Server(stream) => stream.into_inner().0.abort(),
+            },
         }
     }
 }
 
-/// Connects. Every stage has its own limit of time.
+/// Connects, and speaks TLS to the application if that is asked for, offering `protocols`. Every stage has its own limit
+/// of time.
 ///
 /// # Errors
 /// [`FailureKind::Connect`] or [`FailureKind::ConnectTimeout`].
 pub(crate) async fn connect<H: Host, C: CertificateAuthority>(
+    shared: &Shared<H, C>,
+    target: &Target,
+    protocols: &[&[u8]],
+    trace: TraceParent,
+) -> Result<UpstreamStream<H::Tcp>, UpstreamFailure> {
+    let carrier = carrier(shared, target, trace).await?;
+    let Some(tls) = &target.tls else { return Ok(carrier) };
+    let asked = Origination {
+        sni: tls.sni.as_deref(),
+        names: &tls.subject_alt_names,
+        authorities: tls.ca_certificates.as_deref(),
+        protocols,
+    };
+    let handshake = Box::pin(originate(&shared.host, &shared.config.pool.tls, asked, carrier));
+    match timer::timeout(&shared.host, shared.config.pool.handshake_timeout, handshake).await {
+        Ok(Ok(stream)) => Ok(UpstreamStream::Tls(Box::new(BufReader::new(stream)))),
+        Ok(Err(error)) => {
+            let text = format!("TLS to {} failed: {error}", target.address);
+            Err(UpstreamFailure::new(FailureKind::Connect, text))
+        }
+        Err(timer::Elapsed) => Err(timed_out(target)),
+    }
+}
+
+async fn carrier<H: Host, C: CertificateAuthority>(
     shared: &Shared<H, C>,
     target: &Target,
     trace: TraceParent,
@@ -94,6 +127,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for UpstreamStream<T> {
         match self.get_mut() {
             UpstreamStream::Tunnel(stream) => Pin::new(stream).poll_read(context, buffer),
             UpstreamStream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            UpstreamStream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -103,6 +137,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncBufRead for UpstreamStream<T> {
         match self.get_mut() {
             UpstreamStream::Tunnel(stream) => Pin::new(stream).poll_fill_buf(context),
             UpstreamStream::Plain(stream) => Pin::new(stream).poll_fill_buf(context),
+            UpstreamStream::Tls(stream) => Pin::new(stream).poll_fill_buf(context),
         }
     }
 
@@ -110,6 +145,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncBufRead for UpstreamStream<T> {
         match self.get_mut() {
             UpstreamStream::Tunnel(stream) => Pin::new(stream).consume(amount),
             UpstreamStream::Plain(stream) => Pin::new(stream).consume(amount),
+            UpstreamStream::Tls(stream) => Pin::new(stream).consume(amount),
         }
     }
 }
@@ -119,6 +155,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UpstreamStream<T> {
         match self.get_mut() {
             UpstreamStream::Tunnel(stream) => Pin::new(stream).poll_write(context, data),
             UpstreamStream::Plain(stream) => Pin::new(stream).poll_write(context, data),
+            UpstreamStream::Tls(stream) => Pin::new(stream).poll_write(context, data),
         }
     }
 
@@ -126,6 +163,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UpstreamStream<T> {
         match self.get_mut() {
             UpstreamStream::Tunnel(stream) => Pin::new(stream).poll_flush(context),
             UpstreamStream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            UpstreamStream::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -133,6 +171,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UpstreamStream<T> {
         match self.get_mut() {
             UpstreamStream::Tunnel(stream) => Pin::new(stream).poll_shutdown(context),
             UpstreamStream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            UpstreamStream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 
@@ -140,6 +179,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UpstreamStream<T> {
         match self {
             UpstreamStream::Tunnel(stream) => stream.is_write_vectored(),
             UpstreamStream::Plain(stream) => stream.is_write_vectored(),
+            UpstreamStream::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -151,6 +191,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UpstreamStream<T> {
         match self.get_mut() {
             UpstreamStream::Tunnel(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             UpstreamStream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            UpstreamStream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) enum FailureKind {
     Refused,
     /// The answer is not HTTP.
     Protocol,
+    /// A bound on connections or requests was met.
+    Overflow,
     /// One try took too long.
     TryTimeout,
     /// The client's body could not be read to its end.
@@ -71,6 +73,7 @@ impl UpstreamFailure {
             FailureKind::Closed => Reason::UpstreamClosed,
             FailureKind::Reset | FailureKind::Refused => Reason::UpstreamReset,
             FailureKind::Protocol => Reason::UpstreamProtocolError,
+            FailureKind::Overflow => Reason::UpstreamOverflow,
             FailureKind::TryTimeout => Reason::RequestTimeout,
             FailureKind::Request => Reason::ClientGone,
         }
@@ -87,6 +90,7 @@ impl UpstreamFailure {
             FailureKind::Reset => "remote reset".to_owned(),
             FailureKind::Refused => "remote refused stream reset".to_owned(),
             FailureKind::Protocol => "protocol error".to_owned(),
+            FailureKind::Overflow => "overflow".to_owned(),
             FailureKind::TryTimeout => "local reset".to_owned(),
         }
     }

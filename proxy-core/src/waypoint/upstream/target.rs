@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dns::{ResolveError, Resolver};
+use crate::host::Host;
 use crate::identity::Identity;
+use crate::route::BackendTls;
 use crate::state::{TunnelProtocol, Workload};
 
 /// An endpoint and how it is reached.
@@ -15,6 +18,35 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) transport: Transport,
     pub(crate) connect_timeout: Duration,
+    /// Its name, while its address is not known; then only the port of `address` means anything.
+    pub(crate) name: Option<Arc<str>>,
+    /// TLS to the application, inside the tunnel if there is one.
+    pub(crate) tls: Option<Arc<BackendTls>>,
+}
+
+impl Target {
+    /// A pod that was addressed itself.
+    pub(crate) fn pod(workload: &Arc<Workload>, address: SocketAddr) -> Self {
+        Target {
+            transport: transport_of(workload, &[]),
+            workload: workload.clone(),
+            address,
+            connect_timeout: Duration::from_secs(10),
+            name: None,
+            tls: None,
+        }
+    }
+
+    /// The same with its address, if all that is known is its name.
+    ///
+    /// # Errors
+    /// When the name has none.
+    pub(crate) async fn resolved<H: Host>(self, resolver: &Resolver<H>) -> Result<Self, ResolveError> {
+        let Some(name) = &self.name else { return Ok(self) };
+        let addresses = resolver.resolve(name).await?;
+        let first = addresses.first().ok_or_else(|| ResolveError::NoAddress(name.to_string()))?;
+        Ok(Target { address: SocketAddr::new(*first, self.address.port()), name: None, ..self })
+    }
 }
 
 /// How an endpoint is reached.
@@ -53,6 +85,8 @@ pub(crate) struct ClientKey {
     pub(crate) version: Version,
     /// Uid: an address may come to belong to another.
     pub(crate) workload: Arc<str>,
+    /// Fingerprint of how TLS is spoken to the application, if it is.
+    pub(crate) tls: Option<u64>,
 }
 
 impl Target {
@@ -62,6 +96,7 @@ impl Target {
             transport: self.transport.clone(),
             version,
             workload: self.workload.uid.clone(),
+            tls: self.tls.as_ref().map(|tls| xxhash_rust::xxh64::xxh64(format!("{tls:?}").as_bytes(), 0)),
         }
     }
 }

@@ -174,6 +174,13 @@ pub struct Subscription<H: Host> {
     generation: u64,
 }
 
+impl<H: Host> Subscription<H> {
+    /// What the subscriber has been told, whether it has answered or not. `None` before the first push.
+    pub(in crate::control) fn told(&self) -> Option<Arc<Resources>> {
+        self.shared.schedule.lock().told(&self.node, self.generation)
+    }
+}
+
 impl<H: Host> ConfigSource for Subscription<H> {
     async fn next(&mut self) -> Option<Push> {
         loop {

@@ -72,7 +72,7 @@ struct Pending {
 #[derive(Debug)]
 struct Version {
     revision: Revision,
-    resources: Resources,
+    resources: Arc<Resources>,
 }
 
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Schedule {
             seed,
             noted: 0,
             pending: None,
-            current: Arc::new(Version { revision: 0, resources: Resources::new() }),
+            current: Arc::new(Version { revision: 0, resources: Arc::default() }),
             subscribers: BTreeMap::new(),
             differences: Vec::new(),
             next_nonce: 1,
@@ -147,10 +147,10 @@ impl Schedule {
     pub(super) fn commit(&mut self, now: Instant, mut resources: Resources) -> Vec<Acknowledged> {
         self.pending = None;
         resources.reuse(&self.current.resources);
-        if self.current.revision > 0 && resources == self.current.resources {
+        if self.current.revision > 0 && resources == *self.current.resources {
             return self.carry_forward();
         }
-        self.current = Arc::new(Version { revision: self.noted, resources });
+        self.current = Arc::new(Version { revision: self.noted, resources: Arc::new(resources) });
         let nodes: Vec<Arc<str>> = self.subscribers.keys().cloned().collect();
         nodes.iter().filter_map(|node| self.send(now, node)).collect()
     }
@@ -219,7 +219,7 @@ impl Schedule {
                 &*base
             }
             None => {
-                empty = Version { revision: 0, resources: Resources::new() };
+                empty = Version { revision: 0, resources: Arc::default() };
                 &empty
             }
         };
@@ -279,6 +279,14 @@ impl Schedule {
         subscriber.acked = Some(in_flight.version);
         let further = self.send(now, node);
         Some(further.unwrap_or(Acknowledged { node: node.clone(), revision }))
+    }
+
+    /// What a subscriber was told last.
+    pub(super) fn told(&self, node: &str, generation: u64) -> Option<Arc<Resources>> {
+        let subscriber = self.subscribers.get(node).filter(|it| it.generation == generation)?;
+        let delivered = subscriber.in_flight.as_ref().filter(|in_flight| in_flight.delivered);
+        let told = delivered.map(|in_flight| &in_flight.version).or(subscriber.acked.as_ref())?;
+        Some(told.resources.clone())
     }
 
     /// The newest change.

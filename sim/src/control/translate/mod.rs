@@ -26,6 +26,7 @@ use self::traffic::catalogue::Catalogue;
 use self::traffic::{Context, Members};
 pub use self::virtual_service::virtual_services;
 use super::Resources;
+use crate::cluster::istio::AuthorizationPolicy;
 use crate::cluster::{Cluster, Labels, Source};
 
 /// What a cluster comes to.
@@ -97,6 +98,11 @@ pub fn translate(cluster: &Cluster) -> Translation {
         context.tell(&waypoints, &members, &mut translation.resources);
     }
     translation
+}
+
+/// What ztunnels enforce otherwise than a policy says; `None` if it is enforced as written.
+pub(super) fn layer4_remark(cluster: &Cluster, policy: &AuthorizationPolicy) -> Option<String> {
+    authorization::convert(policy, &cluster.config().root_namespace).notice(policy).map(|notice| notice.text)
 }
 
 /// Which policies a workload must name, and which waypoint it is behind.

@@ -52,7 +52,7 @@ pub(crate) struct Memberships<'a> {
 pub(super) type Services = BTreeMap<NamespacedHostname, Vec<PortMapping>>;
 
 impl<'a> Memberships<'a> {
-    pub(super) fn new(cluster: &'a Cluster) -> Self {
+    pub(crate) fn new(cluster: &'a Cluster) -> Self {
         let config = cluster.config();
         let mut services: BTreeMap<&str, Vec<Named<'_>>> = BTreeMap::new();
         for service in cluster.services() {

@@ -5,12 +5,14 @@
 
 mod endpoints;
 mod http_policy;
+mod names;
 mod policy;
 mod request;
 mod route;
 
 pub(super) use endpoints::{Endpoint, endpoints};
 pub(super) use http_policy::{HttpAttempt, HttpJudgement, judge_http};
+pub(super) use names::meaning;
 pub(super) use policy::{Attempt, Judgement, judge};
 pub(super) use request::HttpRequest;
 pub(super) use route::{Action, Chosen, Routed, Target, route};

@@ -18,6 +18,8 @@ pub(crate) mod policies;
 mod settings;
 pub(crate) mod targets;
 mod telemetry;
+#[cfg(test)]
+pub(crate) mod tests;
 mod virtual_filters;
 mod virtual_match;
 mod virtual_service;

@@ -1,237 +1,20 @@
 //! Each invariant's checker is silent on what a right mesh does, and speaks when one thing is wrong.
 
+mod story;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_core::host::Instant;
+use proxy_core::dns::Family;
 use proxy_core::identity::Identity;
 use proxy_core::policy::{PolicyKey, Verdict};
-use proxy_core::state::Workload;
-use proxy_core::telemetry::{
-    ConnectionId, ConnectionInfo, ConnectionSecurity, Event, Hop, Reason, Reporter, TraceId, TunnelEvent,
-};
-use sim::cluster::{ApplyOptions, Cluster, ClusterConfig, Pod, Redirection, yaml};
+use proxy_core::telemetry::{Event, Reason, Reporter, TunnelEvent};
 use sim::invariant::{Checkers, Deltas, InvariantId, Quiescence};
-use sim::record::{
-    AppEvent, AppPod, Ending, FlowEnd, FlowId, Observation, ObservationKind, Tally, Violation, WireFact,
-};
+use sim::record::{AppEvent, Ending, FlowEnd, FlowId, NameAnswer, ObservationKind, Tally, Violation, WireFact};
 
-const SHOP: &str = "
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: front, namespace: shop}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop, labels: {app: client}}
-spec: {serviceAccountName: front, containers: [{name: c, image: i}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: server, namespace: shop, labels: {app: server}}
-spec: {containers: [{name: c, image: i, ports: [{containerPort: 8080}]}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: other, namespace: shop, labels: {app: other}}
-spec: {containers: [{name: c, image: i, ports: [{containerPort: 8080}]}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: server, namespace: shop}
-spec: {clusterIP: 10.96.7.7, selector: {app: server}, ports: [{port: 80, targetPort: 8080}]}
-";
-
-const DENY: &str = "
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: {name: deny-front, namespace: shop}
-spec: {action: DENY, rules: [{from: [{source: {principals: ['cluster.local/ns/shop/sa/front']}}]}]}
-";
-
-/// A mesh that is only told about: its checkers, its clock, its truth.
-struct Story {
-    checkers: Checkers,
-    cluster: Cluster,
-    now: Instant,
-}
-
-impl Story {
-    fn begin() -> Self {
-        let mut cluster = Cluster::new(ClusterConfig::with_nodes(2));
-        apply(&mut cluster, SHOP, Instant::START);
-        let mut now = Instant::START;
-        for _ in 0..20 {
-            now += Duration::from_millis(200);
-            cluster.step(now);
-        }
-        let names: Vec<_> = cluster.pods().map(|pod| pod.meta.key.clone()).collect();
-        for name in &names {
-            assert!(cluster.set_redirection(name, Some(Redirection::Enabled)));
-        }
-        let mut story = Story { checkers: Checkers::new(Deltas::default(), &BTreeSet::new()), cluster, now };
-        story.truth();
-        for name in &names {
-            let pod = story.pod(&name.name).meta.uid.clone();
-            story.tell(ObservationKind::Enrollment { pod, enrolled: true });
-        }
-        story.checkers.settled(story.now);
-        story.pass(Duration::from_secs(5));
-        story
-    }
-
-    fn pass(&mut self, duration: Duration) {
-        self.now += duration;
-    }
-
-    fn truth(&mut self) {
-        self.checkers.cluster(self.now, Arc::new(self.cluster.clone()));
-    }
-
-    fn apply(&mut self, text: &str) {
-        apply(&mut self.cluster, text, self.now);
-        self.truth();
-    }
-
-    fn tell(&mut self, kind: ObservationKind) {
-        self.now += Duration::from_micros(10);
-        self.checkers.observe(&Observation { at: self.now, kind });
-    }
-
-    fn app(&mut self, event: AppEvent) {
-        self.tell(ObservationKind::App(event));
-    }
-
-    fn proxy(&mut self, event: Event) {
-        self.tell(ObservationKind::Proxy { node: "node-1".into(), event });
-    }
-
-    fn end(self) -> Vec<Violation> {
-        self.end_with(Quiescence { at_rest: true, ..Quiescence::default() })
-    }
-
-    fn end_with(self, quiescence: Quiescence) -> Vec<Violation> {
-        let at = self.now + Duration::from_secs(120);
-        self.checkers.finish(at, &quiescence)
-    }
-
-    fn pod(&self, name: &str) -> &Arc<Pod> {
-        self.cluster.pods().find(|pod| pod.meta.name() == name).expect("a pod of the story")
-    }
-
-    fn app_pod(&self, name: &str) -> Arc<AppPod> {
-        let pod = self.pod(name);
-        Arc::new(AppPod {
-            uid: pod.meta.uid.clone(),
-            namespace: pod.meta.key.namespace.clone(),
-            name: pod.meta.key.name.clone(),
-            node: pod.node.clone().expect("it is scheduled"),
-            addresses: pod.addresses.clone(),
-        })
-    }
-
-    fn ip(&self, name: &str) -> IpAddr {
-        self.pod(name).addresses[0]
-    }
-
-    fn at(&self, name: &str, port: u16) -> SocketAddr {
-        SocketAddr::new(self.ip(name), port)
-    }
-
-    /// The client dials the service and `server` takes it.
-    fn connect(&mut self, flow: u64, server: &str) {
-        let client = self.app_pod("client");
-        let to: SocketAddr = "10.96.7.7:80".parse().expect("an address");
-        let local = self.at("client", 40_000);
-        self.app(AppEvent::Dialled { flow: FlowId(flow), client, to, intended: "tcp://server.shop:80".into() });
-        self.app(AppEvent::Connected { flow: FlowId(flow), local, peer: to });
-        let (server, at) = (self.app_pod(server), self.at(server, 8080));
-        let peer = self.at("client", 51_000);
-        self.app(AppEvent::Accepted { flow: FlowId(flow), connection: FlowId(flow), server, local: at, peer });
-        self.app(AppEvent::Answered { flow: FlowId(flow), status: None });
-    }
-
-    /// Both ends close; `sent` bytes went out, `read` came in, at the server.
-    fn close(&mut self, flow: u64, sent: Tally, read: Tally, endings: (Ending, Ending)) {
-        self.close_read(flow, sent, read, endings, true);
-    }
-
-    fn close_read(&mut self, flow: u64, sent: Tally, read: Tally, endings: (Ending, Ending), read_to_end: bool) {
-        let quiet = Tally::default();
-        for (end, pod, sent, received, ending) in
-            [(FlowEnd::Client, "client", sent, quiet, endings.0), (FlowEnd::Server, "server", quiet, read, endings.1)]
-        {
-            let pod = self.app_pod(pod);
-            self.app(AppEvent::Closed {
-                connection: FlowId(flow),
-                end,
-                pod,
-                sent,
-                received,
-                ending,
-                first_wrong_byte: None,
-                read_to_end,
-            });
-        }
-    }
-
-    fn finish(&mut self, flow: u64) {
-        let tally = Tally { bytes: 3, hash: 7 };
-        self.close(flow, tally, tally, (Ending::Finished, Ending::Finished));
-    }
-
-    fn info(&self, id: u64, reporter: Reporter) -> Arc<ConnectionInfo> {
-        let identity = Identity::new("cluster.local", "shop", "front");
-        let pod = if reporter == Reporter::Source { "client" } else { "server" };
-        let workload = Workload { name: pod.into(), namespace: "shop".into(), ..Workload::default() };
-        Arc::new(ConnectionInfo {
-            id: ConnectionId(id),
-            trace: TraceId([id as u8; 16]),
-            reporter,
-            local_workload: Some(Arc::new(workload)),
-            source: self.at("client", 40_000),
-            source_workload: None,
-            source_identity: Some(identity),
-            original_destination: self.at("server", 15_008),
-            destination: None,
-            authority: Some(self.at("server", 8080).to_string().into()),
-            destination_workload: None,
-            destination_service: None,
-            destination_service_name: None,
-            hop: Hop::Hbone,
-            security: ConnectionSecurity::MutualTls,
-        })
-    }
-
-    fn opened(&mut self, id: u64, reporter: Reporter) -> Arc<ConnectionInfo> {
-        let connection = self.info(id, reporter);
-        self.proxy(Event::Opened { at: self.now, connection: connection.clone() });
-        connection
-    }
-
-    fn closed(&mut self, connection: Arc<ConnectionInfo>, reason: Reason) {
-        let (at, duration) = (self.now, Duration::from_millis(1));
-        self.proxy(Event::Closed { at, connection, sent: 0, received: 0, duration, reason, error: None });
-    }
-}
-
-fn apply(cluster: &mut Cluster, text: &str, now: Instant) {
-    let documents = yaml::parse("story.yaml", text).expect("YAML");
-    cluster.apply(&documents, &ApplyOptions::default(), now).expect("valid objects");
-}
-
-/// Exactly this invariant is broken, and the finding says when and why.
-fn only(violations: &[Violation], id: InvariantId) {
-    let codes: Vec<_> = violations.iter().map(|violation| violation.invariant.as_str()).collect();
-    assert_eq!(codes, [id.code()], "{violations:#?}");
-    assert!(!violations[0].evidence.is_empty() && !violations[0].consequence.is_empty());
-}
+use story::*;
 
 #[test]
 fn a_right_mesh_breaks_nothing() {
@@ -341,7 +124,7 @@ fn i5_speaks_when_a_server_sees_a_foreign_source_address() {
     let to: SocketAddr = "10.96.7.7:80".parse().expect("an address");
     story.app(AppEvent::Dialled { flow: FlowId(1), client, to, intended: "tcp://server.shop:80".into() });
     let (server, local, peer) = (story.app_pod("server"), story.at("server", 8080), story.at("other", 51_000));
-    story.app(AppEvent::Accepted { flow: FlowId(1), connection: FlowId(1), server, local, peer });
+    story.app(AppEvent::Accepted { flow: FlowId(1), connection: FlowId(1), server, local, peer, request: None });
     story.finish(1);
     only(&story.end(), InvariantId::Identity);
 }
@@ -375,6 +158,40 @@ fn i7_does_not_ask_of_an_end_that_closed_first_what_it_never_waited_for() {
     story.connect(1, "server");
     story.close_read(1, sent, read, (Ending::Finished, Ending::Finished), false);
     assert_eq!(story.end(), []);
+}
+
+#[test]
+fn i7_speaks_when_the_end_of_one_direction_never_arrives() {
+    let half_closed = |patience: u64, server_ends: bool| {
+        let mut story = Story::begin();
+        story.connect(1, "server");
+        let (tally, finished) = (Tally { bytes: 3, hash: 7 }, story.now);
+        story.pass(Duration::from_secs(patience));
+        for (end, pod, finished) in [(FlowEnd::Client, "client", Some(finished)), (FlowEnd::Server, "server", None)] {
+            if end == FlowEnd::Server && !server_ends {
+                break;
+            }
+            let (pod, connection) = (story.app_pod(pod), FlowId(1));
+            let (sent, received, waiting) = (tally, tally, true);
+            let (ending, read_to_end, first_wrong_byte) = (Ending::TimedOut, false, None);
+            story.app(AppEvent::Closed {
+                connection,
+                end,
+                pod,
+                sent,
+                received,
+                read_to_end,
+                waiting,
+                finished,
+                ending,
+                first_wrong_byte,
+            });
+        }
+        story.end()
+    };
+    only(&half_closed(3, true), InvariantId::Streams);
+    only(&half_closed(1, false), InvariantId::Streams);
+    assert_eq!(half_closed(1, true), []);
 }
 
 #[test]
@@ -439,6 +256,22 @@ fn i15_speaks_when_a_flow_passes_a_role_twice_or_a_proxy_captures_itself() {
     let (source, destination) = (story.at("client", 40_000), story.at("server", 15_008));
     story.tell(ObservationKind::Wire(WireFact::Recaptured { source, destination, port: 15_001 }));
     only(&story.end(), InvariantId::Loops);
+
+    // A tunnel taken for an application's connection, and one an application made itself.
+    let taken = |made: bool| {
+        let mut story = Story::begin();
+        let mut taken = (*story.info(1, Reporter::Source)).clone();
+        taken.original_destination = story.at("server", 15_008);
+        if made {
+            story.app(AppEvent::HboneConnected { local: taken.source });
+        }
+        let taken = Arc::new(taken);
+        story.proxy(Event::Opened { at: story.now, connection: taken.clone() });
+        story.closed(taken, Reason::Completed);
+        story.end()
+    };
+    only(&taken(false), InvariantId::Loops);
+    assert_eq!(taken(true), []);
 }
 
 #[test]
@@ -449,4 +282,33 @@ fn a_switched_off_invariant_is_silent() {
     story.connect(1, "other");
     story.finish(1);
     assert_eq!(story.end(), []);
+}
+
+/// The client asks for a name; it is told these addresses, or that there is no such name. The cluster's DNS says the same if
+/// `served`.
+fn resolved(name: &str, addresses: &[&str], served: bool) -> Vec<Violation> {
+    let mut story = Story::begin();
+    let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().expect("an address")).collect();
+    let code = if addresses.is_empty() { 3 } else { 0 };
+    let answer = NameAnswer { name: name.into(), family: Family::V4, code, addresses, content: 1 };
+    let (client, asked) = (story.app_pod("client"), story.now);
+    if served {
+        let client = story.ip("client");
+        story.tell(ObservationKind::NameServed { client, answer: answer.clone() });
+    }
+    story.app(AppEvent::Resolved { client, asked, answer });
+    story.end()
+}
+
+#[test]
+fn i15_fires_on_a_name_that_means_something_else() {
+    for name in ["server.shop.svc.cluster.local", "server", "server.shop.shop.svc.cluster.local"] {
+        assert_eq!(resolved(name, &["10.96.7.7"], false), []);
+        only(&resolved(name, &["10.96.7.8"], false), InvariantId::Loops);
+        only(&resolved(name, &[], false), InvariantId::Loops);
+    }
+    assert_eq!(resolved("www.example.com", &[], false), []);
+    only(&resolved("www.example.com", &["10.96.7.7"], false), InvariantId::Loops);
+    // Whatever the upstream says is passed on.
+    assert_eq!(resolved("www.example.com", &["192.0.2.1"], true), []);
 }
