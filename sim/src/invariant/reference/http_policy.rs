@@ -70,19 +70,17 @@ pub(in crate::invariant) fn judge_http(cluster: &Cluster, attempt: &HttpAttempt<
 
 fn refers_to(cluster: &Cluster, policy: &AuthorizationPolicy, attempt: &HttpAttempt<'_>) -> bool {
     let own = policy.meta.namespace();
-    policy.spec.target_ref.iter().chain(&policy.spec.target_refs).any(|target| {
-        match (&*target.group, &*target.kind) {
-            ("" | "core", "Service") => attempt
-                .service
-                .is_some_and(|service| *service.namespace == *own && *service.name == *target.name),
-            ("gateway.networking.k8s.io", "Gateway") => {
-                *attempt.waypoint.namespace == *own && *attempt.waypoint.name == *target.name
-            }
-            ("gateway.networking.k8s.io", "GatewayClass") => {
-                own == &*cluster.config().root_namespace && target.name == "istio-waypoint"
-            }
-            _ => false,
+    policy.spec.target_ref.iter().chain(&policy.spec.target_refs).any(|target| match (&*target.group, &*target.kind) {
+        ("" | "core", "Service") => {
+            attempt.service.is_some_and(|service| *service.namespace == *own && *service.name == *target.name)
         }
+        ("gateway.networking.k8s.io", "Gateway") => {
+            *attempt.waypoint.namespace == *own && *attempt.waypoint.name == *target.name
+        }
+        ("gateway.networking.k8s.io", "GatewayClass") => {
+            own == &*cluster.config().root_namespace && target.name == "istio-waypoint"
+        }
+        _ => false,
     })
 }
 
@@ -99,9 +97,8 @@ fn matches(cluster: &Cluster, policy: &AuthorizationPolicy, attempt: &HttpAttemp
 }
 
 fn asks_http(rule: &PolicyRule) -> bool {
-    let source = |source: &PolicySource| {
-        !source.request_principals.is_empty() || !source.not_request_principals.is_empty()
-    };
+    let source =
+        |source: &PolicySource| !source.request_principals.is_empty() || !source.not_request_principals.is_empty();
     let operation = |operation: &Operation| {
         [&operation.hosts, &operation.methods, &operation.paths].iter().any(|list| !list.is_empty())
             || [&operation.not_hosts, &operation.not_methods, &operation.not_paths].iter().any(|list| !list.is_empty())
@@ -161,9 +158,7 @@ fn condition_matches(cluster: &Cluster, condition: &Condition, namespace: &str, 
     }
     if let Some(name) = bracketed(key, "request.headers") {
         let value = attempt.request.and_then(|request| request.header(name));
-        return decide(&|wanted| {
-            value.as_deref().is_some_and(|value| wanted == "*" || string_hits(wanted, value))
-        });
+        return decide(&|wanted| value.as_deref().is_some_and(|value| wanted == "*" || string_hits(wanted, value)));
     }
     if let Some(path) = bracketed(key, "request.auth.claims") {
         return decide(&|wanted| claim_hits(attempt.claims, path, wanted));

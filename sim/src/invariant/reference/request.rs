@@ -1,5 +1,7 @@
 //! [`HttpRequest`]: what of a request routes and policies look at.
 
+use crate::record::ReceivedHead;
+
 /// A request as it reached the waypoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::invariant) struct HttpRequest {
@@ -14,6 +16,16 @@ pub(in crate::invariant) struct HttpRequest {
 }
 
 impl HttpRequest {
+    /// As its client made it.
+    pub(in crate::invariant) fn made(head: &ReceivedHead) -> Self {
+        HttpRequest {
+            method: head.method.clone(),
+            target: head.path.clone(),
+            authority: head.host.clone(),
+            headers: head.headers.clone(),
+        }
+    }
+
     /// Without query and fragment.
     pub(in crate::invariant) fn path(&self) -> &str {
         self.target.split(['?', '#']).next().unwrap_or_default()
@@ -38,11 +50,6 @@ impl HttpRequest {
         let values: Vec<&str> =
             self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| &**value).collect();
         (!values.is_empty()).then(|| values.join(","))
-    }
-
-    /// Whether its content type says gRPC.
-    pub(in crate::invariant) fn is_grpc(&self) -> bool {
-        self.header("content-type").is_some_and(|value| value.to_ascii_lowercase().starts_with("application/grpc"))
     }
 
     /// A CORS preflight: OPTIONS that names an origin and a method to come.

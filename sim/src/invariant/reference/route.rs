@@ -109,6 +109,19 @@ pub(in crate::invariant) fn route(
     }
 }
 
+/// Where the rule that was chosen sends copies.
+pub(in crate::invariant) fn mirrors(cluster: &Cluster, chosen: &Chosen) -> Vec<Target> {
+    let route = cluster.routes().find(|route| is_http(route) && route.meta.key == chosen.route);
+    let rule = route.and_then(|route| route.rules.get(chosen.rule));
+    rule.into_iter()
+        .flat_map(|rule| &rule.filters)
+        .filter_map(|filter| match filter {
+            Filter::Action(FilterAction::Mirror(mirror)) => Some(target(cluster, &mirror.backend)),
+            _ => None,
+        })
+        .collect()
+}
+
 fn is_http(route: &Route) -> bool {
     matches!(route.kind, Kind::HttpRoute | Kind::GrpcRoute)
 }
@@ -124,9 +137,10 @@ fn is_attached(route: &Route, service: &ObjectName, port: u16) -> bool {
 
 fn has_invalid_filter(route: &Route) -> bool {
     let invalid = |filters: &[Filter]| filters.iter().any(|filter| matches!(filter, Filter::Unsupported(_)));
-    route.rules.iter().any(|rule| {
-        invalid(&rule.filters) || rule.backends.iter().any(|backend| invalid(&backend.filters))
-    })
+    route
+        .rules
+        .iter()
+        .any(|rule| invalid(&rule.filters) || rule.backends.iter().any(|backend| invalid(&backend.filters)))
 }
 
 /// Smaller wins: the documented order of precedence, word by word.
@@ -134,7 +148,7 @@ fn has_invalid_filter(route: &Route) -> bool {
 struct Rank {
     /// Exact, then prefix, then expression, then no path at all.
     path_kind: u8,
-    path_length: Reverse<usize>,
+    path_length: Reverse<(usize, usize)>,
     has_method: Reverse<bool>,
     headers: Reverse<usize>,
     query: Reverse<usize>,
@@ -146,9 +160,7 @@ struct Rank {
 /// `None` if it does not match.
 fn rank(route: &Route, rule: usize, candidate: &RouteMatch, request: &HttpRequest) -> Option<Rank> {
     let (path_kind, path_length) = if route.kind == Kind::GrpcRoute {
-        if request.method != "POST" {
-            return None;
-        }
+        // Calls are POSTs; what else comes is left to the path, as upstream.
         grpc(candidate.grpc.as_ref(), request.path())?
     } else {
         path(candidate, request.path())?
@@ -201,42 +213,35 @@ fn whole(pattern: &str, text: &str) -> bool {
 }
 
 /// Kind and length of the path match, if it holds.
-fn path(candidate: &RouteMatch, path: &str) -> Option<(u8, usize)> {
-    let Some(wanted) = &candidate.path else { return Some((3, 0)) };
+fn path(candidate: &RouteMatch, path: &str) -> Option<(u8, (usize, usize))> {
+    let Some(wanted) = &candidate.path else { return Some((3, (0, 0))) };
     let value = &*wanted.value;
     match wanted.kind {
-        PathMatchKind::Exact => (value == path).then_some((0, value.len())),
+        PathMatchKind::Exact => (value == path).then_some((0, (value.len(), 0))),
         PathMatchKind::PathPrefix => {
             let segments = |text: &str| text.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
             let (mine, theirs): (Vec<String>, Vec<String>) = (segments(value), segments(path));
-            theirs.starts_with(&mine).then_some((1, value.trim_end_matches('/').len()))
+            theirs.starts_with(&mine).then_some((1, (value.trim_end_matches('/').len(), 0)))
         }
-        PathMatchKind::RegularExpression => whole(value, path).then_some((2, value.len())),
+        PathMatchKind::RegularExpression => whole(value, path).then_some((2, (value.len(), 0))),
     }
 }
 
 /// As [`path`], for a service and method.
-fn grpc(wanted: Option<&GrpcMethodMatch>, path: &str) -> Option<(u8, usize)> {
-    let Some(wanted) = wanted else { return Some((3, 0)) };
-    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
-    if service.is_empty() || method.is_empty() || method.contains('/') {
-        return None;
-    }
-    let same = |wanted: &Option<Arc<str>>, is: &str| wanted.as_ref().is_none_or(|text| **text == *is);
-    let like = |wanted: &Option<Arc<str>>, is: &str| wanted.as_ref().is_none_or(|pattern| whole(pattern, is));
-    let hit = if wanted.is_regex {
-        like(&wanted.service, service) && like(&wanted.method, method)
-    } else {
-        same(&wanted.service, service) && same(&wanted.method, method)
+fn grpc(wanted: Option<&GrpcMethodMatch>, path: &str) -> Option<(u8, (usize, usize))> {
+    let Some(wanted) = wanted else { return Some((3, (0, 0))) };
+    let literal = |text: &str| if wanted.is_regex { text.to_owned() } else { regex::escape(text) };
+    // As the API's documentation spells the paths of calls: a service alone is a prefix.
+    let (kind, hit) = match (wanted.service.as_deref(), wanted.method.as_deref()) {
+        (None, None) => (3, true),
+        (Some(service), Some(method)) if !wanted.is_regex => (0, path == format!("/{service}/{method}")),
+        (Some(service), None) if !wanted.is_regex => (1, path.starts_with(&format!("/{service}/"))),
+        (Some(service), Some(method)) => (2, whole(&format!("/{service}/{method}"), path)),
+        (Some(service), None) => (2, whole(&format!("/{service}/.+"), path)),
+        (None, Some(method)) => (2, whole(&format!("/[^/]+/{}", literal(method)), path)),
     };
-    let length = wanted.service.as_ref().map_or(0, |text| text.len()) + wanted.method.as_ref().map_or(0, |text| text.len());
-    let kind = match (wanted.is_regex, &wanted.service, &wanted.method) {
-        (_, None, None) => 3,
-        (false, Some(_), Some(_)) => 0,
-        (false, Some(_), None) => 1,
-        _ => 2,
-    };
-    hit.then_some((kind, length))
+    let length = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+    hit.then_some((kind, (length(&wanted.service), length(&wanted.method))))
 }
 
 fn chosen(
@@ -257,7 +262,9 @@ fn chosen(
             FilterAction::Redirect(filter) => redirect = Some(filter),
             FilterAction::Rewrite(filter) => rewrite = Some(filter),
             FilterAction::RequestHeaders(filter) => changes = Some(filter),
-            FilterAction::Cors(_) if request.is_preflight() => return Routed::Unclear("a preflight under a CORS filter"),
+            FilterAction::Cors(_) if request.is_preflight() => {
+                return Routed::Unclear("a preflight under a CORS filter");
+            }
             FilterAction::Cors(_) | FilterAction::Mirror(_) | FilterAction::ResponseHeaders(_) => {}
         }
     }

@@ -92,11 +92,39 @@ fn header_map(request: &HttpRequest) -> HeaderMap {
 /// Requests from a small world, so that rules and requests meet.
 fn request() -> impl Strategy<Value = HttpRequest> {
     let path = select(vec![
-        "/", "/v1", "/v1/", "/v1/x", "/v1x", "/v2", "/v2/a/b", "/a", "/a/b", "/a/b/c", "/A", "/shop.Cart/Add",
-        "/shop.Cart/Drop", "/other.Cart/Add", "/shop.Cart/Add/x",
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/x",
+        "/v1x",
+        "/v2",
+        "/v2/a/b",
+        "/a",
+        "/a/b",
+        "/a/b/c",
+        "/A",
+        "/shop.Cart/Add",
+        "/shop.Cart/Drop",
+        "/other.Cart/Add",
+        "/shop.Cart/Add/x",
     ]);
-    let query = select(vec!["", "", "?animal=whale", "?animal=dolphin", "?animal=whale&animal=dolphin", "?x=1&animal=whale", "?x"]);
-    let header = select(vec![("version", "one"), ("version", "two"), ("Version", "one"), ("x-a", "b"), ("x-a", "c"), ("x-b", "")]);
+    let query = select(vec![
+        "",
+        "",
+        "?animal=whale",
+        "?animal=dolphin",
+        "?animal=whale&animal=dolphin",
+        "?x=1&animal=whale",
+        "?x",
+    ]);
+    let header = select(vec![
+        ("version", "one"),
+        ("version", "two"),
+        ("Version", "one"),
+        ("x-a", "b"),
+        ("x-a", "c"),
+        ("x-b", ""),
+    ]);
     let method = select(vec!["GET", "POST", "PUT", "POST"]);
     let authority = select(vec!["echo", "echo.shop", "ECHO:80", "other.example:8080", "echo.shop.svc.cluster.local"]);
     (path, query, method, authority, prop::collection::vec(header, 0..3)).prop_map(

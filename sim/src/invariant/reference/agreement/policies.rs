@@ -26,7 +26,11 @@ fn field(key: &'static str, values: &'static [&'static str]) -> impl Strategy<Va
 }
 
 const PRINCIPALS: &[&str] = &[
-    "'*'", "cluster.local/ns/web/sa/front", "'*/sa/front'", "'cluster.local/ns/we*'", "old.example/ns/web/sa/front",
+    "'*'",
+    "cluster.local/ns/web/sa/front",
+    "'*/sa/front'",
+    "'cluster.local/ns/we*'",
+    "old.example/ns/web/sa/front",
     "foreign.example/ns/web/sa/front",
 ];
 const NAMESPACES: &[&str] = &["web", "shop", "'*'", "'we*'", "'*op'"];
@@ -35,7 +39,16 @@ const DOMAINS: &[&str] = &["cluster.local", "old.example", "'*.example'", "forei
 const BLOCKS: &[&str] = &["10.244.0.0/16", "10.0.0.7", "0.0.0.0/0", "192.168.0.0/24"];
 const TOKENS: &[&str] = &["'*'", "https://issuer/alice", "'https://issuer/*'", "'*lice'", "'https*'", "'*/alice'"];
 const PATHS: &[&str] = &[
-    "/v1", "'/v1*'", "'*x'", "'*'", "'/{*}/b'", "'/a/{**}'", "'/{**}/c'", "/a/b", "'/shop.Cart/{*}'", "'/a/{*}/{**}'",
+    "/v1",
+    "'/v1*'",
+    "'*x'",
+    "'*'",
+    "'/{*}/b'",
+    "'/a/{**}'",
+    "'/{**}/c'",
+    "/a/b",
+    "'/shop.Cart/{*}'",
+    "'/a/{*}/{**}'",
 ];
 const HOSTS: &[&str] = &["echo", "Echo", "'echo*'", "'*:80'", "'*.local'", "'*'"];
 const METHODS: &[&str] = &["GET", "POST", "'P*'"];
@@ -51,8 +64,8 @@ fn source() -> impl Strategy<Value = String> {
         field("notTrustDomains", DOMAINS),
     )
         .prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f].concat());
-    let by_account = (field("serviceAccounts", ACCOUNTS), field("notServiceAccounts", ACCOUNTS))
-        .prop_map(|(a, b)| [a, b].concat());
+    let by_account =
+        (field("serviceAccounts", ACCOUNTS), field("notServiceAccounts", ACCOUNTS)).prop_map(|(a, b)| [a, b].concat());
     let rest = (
         field("ipBlocks", BLOCKS),
         field("notIpBlocks", BLOCKS),
@@ -119,9 +132,7 @@ fn rule() -> impl Strategy<Value = String> {
         prop::collection::vec(operation(), 0..3),
         prop::collection::vec(condition(), 0..3),
     )
-        .prop_map(move |(from, to, when)| {
-            format!("{{{}{}{}}}", list("from", from), list("to", to), list("when", when))
-        })
+        .prop_map(move |(from, to, when)| format!("{{{}{}{}}}", list("from", from), list("to", to), list("when", when)))
 }
 
 fn policies() -> impl Strategy<Value = String> {
@@ -174,8 +185,12 @@ fn asked() -> impl Strategy<Value = Asked> {
     let address = select(vec![IpAddr::from([10, 96, 0, 1]), IpAddr::from([10, 96, 0, 2])]);
     let claims = select(vec![
         None,
-        Some(json!({"iss": "https://issuer", "sub": "alice", "aud": ["shop", "x"], "groups": ["admin"], "scope": "read write"})),
-        Some(json!({"iss": "https://issuer", "sub": "bob", "aud": "shop", "azp": "app", "groups": "staff", "realm": {"roles": ["owner"]}})),
+        Some(
+            json!({"iss": "https://issuer", "sub": "alice", "aud": ["shop", "x"], "groups": ["admin"], "scope": "read write"}),
+        ),
+        Some(
+            json!({"iss": "https://issuer", "sub": "bob", "aud": "shop", "azp": "app", "groups": "staff", "realm": {"roles": ["owner"]}}),
+        ),
         Some(json!({"iss": "https://issuer/alice", "aud": 7, "groups": {}})),
     ]);
     let request = prop_oneof![6 => request().prop_map(Some), 1 => Just(None)];
@@ -238,7 +253,7 @@ fn reference_allows(cluster: &Cluster, asked: &Asked) -> Option<bool> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_reference_and_the_waypoint_judge_alike(

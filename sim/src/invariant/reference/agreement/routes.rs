@@ -177,12 +177,11 @@ fn decided(resources: &Resources, client: &str, port: u16, request: &HttpRequest
             assert_eq!(host, None);
             let path = matched.route.matches.path.as_ref();
             let action = match (&matched.outcome, &matched.route.action) {
-                (Outcome::Redirect(redirect), _) => Action::Redirect {
-                    status: redirect.status,
-                    location: redirect.location(path, &view, port),
-                },
+                (Outcome::Redirect(redirect), _) => {
+                    Action::Redirect { status: redirect.status, location: redirect.location(path, &view, port) }
+                }
                 (_, RouteAction::Forward(forward)) => {
-                    let rewrite = forward.rewrite.as_ref();
+                    let rewrite = &forward.rewrite;
                     let backends = forward.backends.iter().filter(|share| share.weight > 0).map(|share| {
                         let target = match &share.target {
                             BackendTarget::Invalid(_) => Target::Invalid,
@@ -199,8 +198,10 @@ fn decided(resources: &Resources, client: &str, port: u16, request: &HttpRequest
                     Action::Forward {
                         backends: backends.collect(),
                         target: rewrite
+                            .path
+                            .as_ref()
                             .map_or(request.target.clone(), |rewrite| rewrite.apply(path, &request.target)),
-                        authority: rewrite.and_then(|rewrite| rewrite.authority.as_deref().map(str::to_owned)),
+                        authority: rewrite.authority.as_deref().map(str::to_owned),
                     }
                 }
                 other => panic!("the Gateway API has no such action: {other:?}"),
@@ -225,7 +226,7 @@ fn sorted(headers: impl IntoIterator<Item = (String, String)>) -> Vec<(String, S
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_reference_and_the_waypoint_route_alike(
