@@ -1,8 +1,7 @@
 //! [`connect`] and [`accept`]: the handshake itself, over any byte stream.
 
-use std::sync::Arc;
-
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
