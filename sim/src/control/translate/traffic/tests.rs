@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, ClusterConfig, ObjectName};
 use crate::control::{Resources, translate};
 
 /// A waypoint `waypoint` in namespace `shop`, which uses it.
-pub(super) const SHOP: &str = "
+pub(crate) const SHOP: &str = "
 apiVersion: v1
 kind: Namespace
 metadata: {name: shop, labels: {istio.io/use-waypoint: waypoint}}
