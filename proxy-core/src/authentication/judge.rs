@@ -98,11 +98,10 @@ pub fn authenticate(rules: &[&JwtRule], request: &RequestView<'_>, now: WallTime
                 valid.payloads.push(payload);
             }
             // That a token is another issuer's is the least that can be said of it.
-            Some(Err(error)) => {
-                if refusal.as_ref().is_none_or(|known| known.error == TokenError::UnknownIssuer) {
-                    refusal = Some(Refusal { error, origin: rule.origin.clone() });
-                }
+            Some(Err(error)) if refusal.as_ref().is_none_or(|known| known.error == TokenError::UnknownIssuer) => {
+                refusal = Some(Refusal { error, origin: rule.origin.clone() });
             }
+            Some(Err(_)) => {}
         }
     }
     match (valid, refusal) {

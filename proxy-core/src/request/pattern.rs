@@ -1,7 +1,7 @@
 //! [`TextMatch`]: how one string of a request is compared; [`Pattern`]: a compiled regular expression.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use regex::Regex;
 
@@ -13,7 +13,8 @@ const COMPILED_MAX: usize = 1 << 20;
 pub struct Pattern {
     source: Arc<str>,
     whole: Regex,
-    anywhere: Regex,
+    /// Not anchored; made when it is first needed, which for most expressions is never.
+    anywhere: OnceLock<Option<Regex>>,
     ignore_case: bool,
 }
 
@@ -49,14 +50,10 @@ impl Pattern {
             source_text: source.to_owned(),
             reason: reason.split_whitespace().collect::<Vec<_>>().join(" "),
         };
-        let build = |text: &str| {
-            let mut builder = regex::RegexBuilder::new(text);
-            builder.case_insensitive(ignore_case).size_limit(COMPILED_MAX).build()
-        };
         // On its own first: `a)(b` is not an expression, though it would be one between our parentheses.
-        let anywhere = build(source).map_err(|error| invalid(error.to_string()))?;
-        let whole = build(&format!("^(?:{source})$")).map_err(|error| invalid(error.to_string()))?;
-        Ok(Pattern { source: source.into(), whole, anywhere, ignore_case })
+        build(source, ignore_case).map_err(|error| invalid(error.to_string()))?;
+        let whole = build(&format!("^(?:{source})$"), ignore_case).map_err(|error| invalid(error.to_string()))?;
+        Ok(Pattern { source: source.into(), whole, anywhere: OnceLock::new(), ignore_case })
     }
 
     /// Whether the whole of `text` matches.
@@ -86,13 +83,20 @@ impl Pattern {
             }
             out
         };
-        self.anywhere.replace_all(text, expand).into_owned()
+        match self.anywhere.get_or_init(|| build(&self.source, self.ignore_case).ok()) {
+            Some(regex) => regex.replace_all(text, expand).into_owned(),
+            None => text.to_owned(),
+        }
     }
 
     /// As written, without the anchors.
     pub fn as_str(&self) -> &str {
         &self.source
     }
+}
+
+fn build(text: &str, ignore_case: bool) -> Result<Regex, regex::Error> {
+    regex::RegexBuilder::new(text).case_insensitive(ignore_case).size_limit(COMPILED_MAX).build()
 }
 
 /// Equal if they behave alike: the same text, the same attention to case.

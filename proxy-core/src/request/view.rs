@@ -39,7 +39,7 @@ impl<'a> RequestView<'a> {
         query_pairs(self.query()).find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// A header, repeated ones joined by `,`; `host` is the authority. `None` if it is absent or not text.
+    /// A header, repeated ones joined by `,`; `host` is the authority. `None` if it is absent.
     pub fn header(&self, name: &HeaderName) -> Option<Cow<'a, str>> {
         if name == header::HOST && !self.authority.is_empty() {
             return Some(Cow::Borrowed(self.authority));
@@ -76,21 +76,21 @@ pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// A header, repeated ones joined by `,`. `None` if it is absent or one of its values is not text.
+/// A header, repeated ones joined by `,`. What is not text in it becomes `U+FFFD`, so that it is still there.
 pub fn joined_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
     let mut values = headers.get_all(name).iter();
-    let first = text(values.next()?)?;
-    let Some(second) = values.next() else { return Some(Cow::Borrowed(first)) };
-    let mut joined = format!("{first},{}", text(second)?);
+    let first = text(values.next()?);
+    let Some(second) = values.next() else { return Some(first) };
+    let mut joined = format!("{first},{}", text(second));
     for value in values {
         joined.push(',');
-        joined.push_str(text(value)?);
+        joined.push_str(&text(value));
     }
     Some(Cow::Owned(joined))
 }
 
-fn text(value: &http::HeaderValue) -> Option<&str> {
-    std::str::from_utf8(value.as_bytes()).ok()
+fn text(value: &http::HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
 }
 
 /// The host of an authority and its port, if it has one. Brackets stay: `[::1]:80` is `[::1]` and 80.
@@ -125,6 +125,13 @@ mod tests {
         assert_eq!(view.header(&HeaderName::from_static("x")).as_deref(), Some("a,b,c"));
         assert_eq!(view.header(&header::HOST).as_deref(), Some("Echo:80"));
         assert_eq!(view.header(&header::ACCEPT), None);
+    }
+
+    #[test]
+    fn a_header_that_is_not_text_is_still_there() {
+        let mut headers = HeaderMap::new();
+        headers.append("x", HeaderValue::from_bytes(b"a\xff").unwrap());
+        assert_eq!(joined_header(&headers, &HeaderName::from_static("x")).as_deref(), Some("a\u{fffd}"));
     }
 
     #[test]

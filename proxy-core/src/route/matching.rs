@@ -27,11 +27,7 @@ fn fits(wanted: &Option<TextMatch>, text: &str) -> bool {
 impl HeaderMatch {
     /// Whether the request has this header with a value that matches.
     pub fn matches(&self, request: &RequestView<'_>) -> bool {
-        match &self.value {
-            // Even a value that is not text is there.
-            TextMatch::Present => request.headers.contains_key(&self.name) || request.header(&self.name).is_some(),
-            value => request.header(&self.name).is_some_and(|text| value.matches(&text)),
-        }
+        request.header(&self.name).is_some_and(|text| self.value.matches(&text))
     }
 }
 

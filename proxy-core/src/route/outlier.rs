@@ -248,6 +248,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn never_more_are_out_than_may_be(
             steps in proptest::collection::vec((0..8usize, any::<bool>(), 0..20u64), 0..200),

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::{HeaderMatch, RetryBudget, RetryConditions, RetryPolicy};
 use crate::host::Rng;
-use crate::request::{TextMatch, joined_header};
+use crate::request::joined_header;
 
 /// Marks a response as made by rate limiting.
 const RATE_LIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
@@ -126,10 +126,7 @@ impl RetryConditions {
 }
 
 fn has_header(wanted: &HeaderMatch, headers: &HeaderMap) -> bool {
-    match &wanted.value {
-        TextMatch::Present => headers.contains_key(&wanted.name),
-        value => joined_header(headers, &wanted.name).is_some_and(|text| value.matches(&text)),
-    }
+    joined_header(headers, &wanted.name).is_some_and(|text| wanted.value.matches(&text))
 }
 
 /// Which condition wants another try.
@@ -238,6 +235,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::request::TextMatch;
 
     fn wants(on: &str, result: TryResult<'_>) -> Option<String> {
         RetryConditions::read(on).wants(result).map(|reason| reason.to_string())

@@ -108,6 +108,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn a_rewritten_path_is_a_path(path in "/[a/é]{0,8}(\\?[a=]{0,3})?", prefix in "/[a/é]{0,4}", new in "[a/]{0,4}") {
             for rewrite in [PathRewrite::MatchedSegments(new.as_str().into()), PathRewrite::MatchedText(new.as_str().into())] {

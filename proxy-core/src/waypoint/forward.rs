@@ -10,20 +10,20 @@ use http_body::Body as _;
 use super::exchange::{Incoming, Turn};
 use super::http::body::{Body, BodyError};
 use super::http::replay::Replay;
-use super::http::timed::{Deadline, Timed};
+use super::http::timed::{Deadline, Holding, Timed};
 use super::local_reply::LocalReply;
 use super::routing::{Action, Plan, Routed, no_target, route};
 use super::tries;
+use super::upstream::backends::{Asking, Held};
 use super::upstream::clients::ReuseLimits;
 use super::upstream::failure::{FailureKind, UpstreamFailure};
-use super::upstream::pick::pick;
 use super::upstream::target::{Target, Version, transport_of};
 use super::{filters, head, mirror, websocket};
 use crate::hbone::TraceParent;
 use crate::host::Host;
 use crate::identity::CertificateAuthority;
 use crate::net::race::{First, race};
-use crate::route::{AbortStatus, CorsDecision, CorsHeaders, Retry, RetryState, UnderWay};
+use crate::route::{AbortStatus, Bounded, CorsDecision, CorsHeaders, EndpointResult, Retry, RetryState};
 use crate::telemetry::{Attempt, Reason, ResponseFlags};
 
 /// Answers one request: filters in their order, then its route.
@@ -101,14 +101,23 @@ async fn send<H: Host, C: CertificateAuthority>(
     let trace = span.parent();
     mirror::send(turn, &plan, &head, &replay, trace);
 
+    let memory = plan.backend.as_ref().map(|known| turn.shared.backends.of(&known.backend));
+    let bounded = |what: Bounded| match (&memory, &plan.backend) {
+        (Some(memory), Some(known)) => memory.enter(known, what).map(Some),
+        _ => Some(None),
+    };
+    let Some(request_place) = bounded(Bounded::Request) else { return Err(overflow()) };
+    let mut retry_place = None;
+    let mut tried = Vec::new();
+
     let mut deadline = after_request(turn, &replay, request_timeout);
     let mut tries = RetryState::new(plan.retry.as_ref());
     let mut number = 0;
     loop {
         number += 1;
         head.headers_mut().insert(head::ATTEMPT_COUNT, HeaderValue::from(number));
-        let picked = match target(turn, &plan) {
-            Ok(target) => target,
+        let (picked, held) = match target(turn, &plan, &tried) {
+            Ok(picked) => picked,
             Err(reply) => {
                 note_no_endpoint(turn, &reply);
                 return Err(reply);
@@ -116,7 +125,17 @@ async fn send<H: Host, C: CertificateAuthority>(
         };
         let request = clone_head(&head, replay.again());
         let trying = one_try(turn, &plan, &picked, request, trace, &replay);
-        let outcome = match race(deadline.as_mut(), trying).await {
+        let raced = race(deadline.as_mut(), trying).await;
+        report(
+            turn,
+            &plan,
+            &picked,
+            match &raced {
+                First::Left(()) => Some(EndpointResult::LocalFailure),
+                First::Right((outcome, _)) => tries::endpoint_result(outcome),
+            },
+        );
+        let (outcome, connection_place) = match raced {
             First::Left(()) => {
                 note_attempt(turn, &picked, number, Err(&timed_out_failure()));
                 return Err(timed_out("response_timeout"));
@@ -125,13 +144,25 @@ async fn send<H: Host, C: CertificateAuthority>(
         };
         let next = {
             let result = tries::result_of(&outcome);
-            tries.after(result, UnderWay::default(), &mut turn.shared.rng.lock())
+            let under_way = memory.as_ref().map(|memory| memory.under_way()).unwrap_or_default();
+            tries.after(result, under_way, &mut turn.shared.rng.lock())
         };
         note_attempt(turn, &picked, number, outcome.as_ref().map(|response| response.status().as_u16()));
-        if let Retry::After(wait, _) = next
-            && replay.can_repeat()
-        {
-            drop(outcome);
+        let again = match next {
+            Retry::After(wait, _) if replay.can_repeat() => {
+                if retry_place.is_none() {
+                    retry_place = bounded(Bounded::Retry);
+                }
+                if retry_place.is_none() {
+                    turn.flag(ResponseFlags::UpstreamOverflow);
+                }
+                retry_place.is_some().then_some(wait)
+            }
+            _ => None,
+        };
+        if let Some(wait) = again {
+            drop((outcome, held, connection_place));
+            tried.push(picked.workload.uid.clone());
             if let First::Left(()) = race(deadline.as_mut(), turn.shared.host.sleep(wait)).await {
                 return Err(timed_out("response_timeout"));
             }
@@ -144,7 +175,12 @@ async fn send<H: Host, C: CertificateAuthority>(
                     turn.flag(ResponseFlags::UpstreamRetryLimit);
                 }
                 let timed = request_timeout.is_some().then_some(deadline);
-                Ok(finish(turn, &plan, response, upgrade, timed))
+                let held = (held, request_place, retry_place, connection_place);
+                let response = finish(turn, &plan, response, upgrade, timed);
+                if response.body().is_end_stream() {
+                    return Ok(response);
+                }
+                Ok(response.map(|body| Holding::new(body, held)))
             }
             Err(failure) => {
                 if failure.kind == FailureKind::Request || replay.failure().is_some() {
@@ -169,16 +205,29 @@ async fn one_try<H: Host, C: CertificateAuthority>(
     request: Request<Body>,
     trace: TraceParent,
     replay: &Replay,
-) -> Result<Response<Body>, UpstreamFailure> {
+) -> (Result<Response<Body>, UpstreamFailure>, Option<Held>) {
     let pool = plan.backend.as_ref().map(|known| &known.policy.pool);
     let limits = ReuseLimits {
         requests_max: pool.map_or(0, |pool| pool.max_requests_per_connection),
         idle_max: pool.map_or(Some(Duration::from_secs(3600)), |pool| pool.http_idle_timeout),
     };
-    let sending = turn.shared.clients.send(&turn.shared, target, plan.version, limits, trace, request);
+    let sending = async {
+        let mut place = None;
+        // An HTTP/1.1 connection carries one request: as many are in use as requests are under way.
+        if plan.version == Version::Http1
+            && let Some(known) = &plan.backend
+        {
+            place = turn.shared.backends.of(&known.backend).connection(known).await;
+            if place.is_none() {
+                return (Err(UpstreamFailure::new(FailureKind::Overflow, "too many requests wait already")), None);
+            }
+        }
+        let sent = turn.shared.clients.send(&turn.shared, target, plan.version, limits, trace, request).await;
+        (sent, place)
+    };
     let limit = after_request(turn, replay, plan.timeouts.backend_request);
     match race(limit, sending).await {
-        First::Left(()) => Err(UpstreamFailure::new(FailureKind::TryTimeout, "the try took too long")),
+        First::Left(()) => (Err(UpstreamFailure::new(FailureKind::TryTimeout, "the try took too long")), None),
         First::Right(outcome) => outcome,
     }
 }
@@ -206,17 +255,57 @@ fn clone_head(head: &Request<()>, body: Body) -> Request<Body> {
     request
 }
 
-fn target<H: Host, C: CertificateAuthority>(turn: &Turn<H, C>, plan: &Plan) -> Result<Target, LocalReply> {
-    let destination = turn.downstream.attached.destination();
+fn asking<'a, H: Host, C: CertificateAuthority>(
+    turn: &'a Turn<H, C>,
+    plan: &Plan,
+    tried: &'a [Arc<str>],
+) -> Asking<'a> {
+    let retry = plan.retry.as_ref();
+    Asking {
+        snapshot: &turn.snapshot,
+        own: &turn.own,
+        destination: turn.downstream.attached.destination(),
+        hash: plan.hash.hash,
+        avoid: if retry.is_some_and(|retry| retry.avoid_previous_endpoints) { tried } else { &[] },
+        selections_max: retry.map_or(1, |retry| retry.selections_max),
+        now: turn.shared.host.now(),
+    }
+}
+
+/// Tells outlier detection how a try ended.
+fn report<H: Host, C: CertificateAuthority>(
+    turn: &Turn<H, C>,
+    plan: &Plan,
+    target: &Target,
+    result: Option<EndpointResult>,
+) {
+    if let (Some(known), Some(result)) = (&plan.backend, result) {
+        let ejected = turn.shared.backends.report(known, &asking(turn, plan, &[]), &target.workload.uid, result);
+        if let Some(cause) = ejected {
+            tracing::debug!(endpoint = %target.workload.uid, %cause, "an endpoint is left out for a while");
+        }
+    }
+}
+
+fn target<H: Host, C: CertificateAuthority>(
+    turn: &Turn<H, C>,
+    plan: &Plan,
+    tried: &[Arc<str>],
+) -> Result<(Target, Option<Held>), LocalReply> {
     match (&plan.backend, &turn.downstream.attached) {
-        (Some(known), _) => pick(&turn.snapshot, &turn.own, known, destination, &mut turn.shared.rng.lock())
-            .map_err(|none| no_target(&none)),
-        (None, super::attach::Attached::Workload { workload, destination }) => Ok(Target {
-            transport: transport_of(workload, &[]),
-            workload: workload.clone(),
-            address: *destination,
-            connect_timeout: Duration::from_secs(10),
-        }),
+        (Some(known), _) => {
+            let picked = turn.shared.backends.pick(known, &asking(turn, plan, tried), &mut turn.shared.rng.lock());
+            picked.map(|(target, held)| (target, Some(held))).map_err(|none| no_target(&none))
+        }
+        (None, super::attach::Attached::Workload { workload, destination }) => {
+            let target = Target {
+                transport: transport_of(workload, &[]),
+                workload: workload.clone(),
+                address: *destination,
+                connect_timeout: Duration::from_secs(10),
+            };
+            Ok((target, None))
+        }
         (None, super::attach::Attached::Service { .. }) => {
             Err(LocalReply::new(503, Reason::NoHealthyEndpoint, "no_healthy_upstream", "no healthy upstream"))
         }
@@ -237,6 +326,9 @@ fn finish<H: Host, C: CertificateAuthority>(
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     response.headers_mut().insert(head::SERVICE_TIME, HeaderValue::from(millis));
     plan.response_headers.apply_to_response(response.headers_mut());
+    if let Some(cookie) = &plan.hash.set_cookie {
+        response.headers_mut().append(::http::header::SET_COOKIE, cookie.clone());
+    }
     if upgraded {
         return websocket::switch(turn, upgrade, response);
     }
@@ -299,6 +391,11 @@ fn bad_body(failure: Option<BodyError>, violation: Option<super::http::framing::
     }
 }
 
+/// What the client is told when a bound on the backend's requests is reached.
+fn overflow() -> LocalReply {
+    unanswered(&UpstreamFailure::new(FailureKind::Overflow, "as many requests are under way as are allowed"))
+}
+
 /// What the client is told when no endpoint answered.
 fn unanswered(failure: &UpstreamFailure) -> LocalReply {
     if failure.kind == FailureKind::TryTimeout {
@@ -308,5 +405,9 @@ fn unanswered(failure: &UpstreamFailure) -> LocalReply {
     let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reset}");
     let details = format!("upstream_reset_before_response_started{{{}}}", reset.replace(' ', "_"));
     let status = if failure.kind == FailureKind::Protocol { 502 } else { 503 };
-    LocalReply::new(status, failure.reason(), details, body)
+    let reply = LocalReply::new(status, failure.reason(), details, body);
+    if failure.kind == FailureKind::Overflow {
+        return reply.with_header(head::OVERLOADED, HeaderValue::from_static("true"));
+    }
+    reply
 }

@@ -11,8 +11,8 @@ use super::head;
 use super::http::body;
 use super::http::replay::Replay;
 use super::routing::Plan;
+use super::upstream::backends::Asking;
 use super::upstream::clients::ReuseLimits;
-use super::upstream::pick::pick;
 use super::upstream::target::Version;
 use crate::hbone::TraceParent;
 use crate::host::{Host, timer};
@@ -34,10 +34,19 @@ pub(super) fn send<H: Host, C: CertificateAuthority>(
 ) {
     for (known, shadow) in &plan.mirrors {
         let destination = turn.downstream.attached.destination();
-        let target = pick(&turn.snapshot, &turn.own, known, destination, &mut turn.shared.rng.lock()).ok();
-        let endpoint = target.as_ref().map(|target| target.workload.clone());
+        let asking = Asking {
+            snapshot: &turn.snapshot,
+            own: &turn.own,
+            destination,
+            hash: None,
+            avoid: &[],
+            selections_max: 1,
+            now: turn.shared.host.now(),
+        };
+        let picked = turn.shared.backends.pick(known, &asking, &mut turn.shared.rng.lock()).ok();
+        let endpoint = picked.as_ref().map(|(target, _)| target.workload.clone());
         turn.log.note(|info| info.mirrors.push(MirroredCopy { backend: known.backend.clone(), endpoint }));
-        let Some(target) = target else { continue };
+        let Some((target, held)) = picked else { continue };
         let mut copy = Request::new(());
         *copy.method_mut() = original.method().clone();
         *copy.headers_mut() = original.headers().clone();
@@ -68,7 +77,7 @@ pub(super) fn send<H: Host, C: CertificateAuthority>(
                 }
             };
             let _ = timer::timeout(&shared.host, LIMIT, sending).await;
-            drop(watcher);
+            drop((watcher, held));
         });
     }
 }

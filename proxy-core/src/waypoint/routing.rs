@@ -9,15 +9,15 @@ use ::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use super::exchange::{Incoming, Turn};
 use super::http::body::{self, Body};
 use super::local_reply::LocalReply;
-use super::tries;
 use super::upstream::pick::{KnownBackend, NoTarget, know};
 use super::upstream::target::Version;
 use crate::host::Host;
 use crate::identity::CertificateAuthority;
 use crate::request::{Claims, RequestView};
+use crate::route::balance::{RequestHash, hash_request};
 use crate::route::{
-    AbortStatus, Backend, BackendOverride, BackendTarget, CorsDecision, Decision, HeaderChanges, Matched, Outcome,
-    PathMatch, PortProtocol, Redirect, RetryPolicy, Rewrite, Timeouts, UpgradePolicy, choose,
+    AbortStatus, Backend, BackendTarget, CorsDecision, Decision, HeaderChanges, LoadBalancer, Matched, NewHead,
+    Outcome, PathMatch, PortProtocol, Redirect, RetryPolicy, Timeouts, UpgradePolicy, choose,
 };
 use crate::telemetry::Reason;
 
@@ -51,6 +51,8 @@ pub(super) struct Plan {
     pub(super) version: Version,
     pub(super) timeouts: Timeouts,
     pub(super) retry: Option<RetryPolicy>,
+    /// What consistent hashing looks up.
+    pub(super) hash: RequestHash,
     /// Of the backend, before the route's own.
     pub(super) response_headers: HeaderChanges,
     /// Backends that get a copy, and whether the authority says so.
@@ -97,7 +99,7 @@ pub(super) fn route<H: Host, C: CertificateAuthority>(
             let timeouts =
                 Timeouts { request: Timeouts::default().of_request(&view(incoming, claims)), backend_request: None };
             let backend = Backend { service: service.key.clone(), port: destination.port(), subset: None };
-            let retry = (!turn.grpc && routes.protocol != PortProtocol::Grpc).then(tries::implicit_retry);
+            let retry = RetryPolicy::implicit(routes.protocol).filter(|_| !turn.grpc);
             plain(forward_to(turn, incoming, &backend, |plan| {
                 plan.retry = retry;
                 plan.timeouts = timeouts;
@@ -144,20 +146,15 @@ fn act<H: Host, C: CertificateAuthority>(
             Action::Respond(answer)
         }
         Outcome::Forward { forward, share, backend } => {
-            let rewrite = match &share.instead {
-                Some(BackendOverride::Redirect(redirect)) => {
-                    return redirected(turn, incoming, claims, redirect, path_match);
-                }
-                Some(BackendOverride::Rewrite(rewrite)) => rewrite,
-                None => &forward.rewrite,
-            };
-            let headers = incoming.head.headers_mut();
-            let host = matched.route.filters.request_headers.apply_to_request(headers);
-            let host = share.request_headers.apply_to_request(headers).or(host);
-            if let Some(host) = host.and_then(|host| host.to_str().ok().map(Arc::from)) {
-                incoming.authority = host;
+            if let Some(redirect) = matched.redirect() {
+                return redirected(turn, incoming, claims, redirect, path_match);
             }
-            if let Some(reply) = rewritten(incoming, rewrite, path_match) {
+            let timeouts =
+                Timeouts { request: forward.timeouts.of_request(&view(incoming, claims)), ..forward.timeouts };
+            let mut headers = incoming.head.headers().clone();
+            let new = matched.change_request(&view(incoming, claims), &mut headers);
+            *incoming.head.headers_mut() = headers;
+            if let Some(reply) = rewritten(incoming, new) {
                 return Action::Refuse(reply);
             }
             let mirrors = matched.mirrors.iter().filter_map(|mirror| match &mirror.target {
@@ -165,8 +162,6 @@ fn act<H: Host, C: CertificateAuthority>(
                 BackendTarget::Invalid(_) => None,
             });
             let mirrors: Vec<_> = mirrors.collect();
-            let request = forward.timeouts.of_request(&view(incoming, claims));
-            let timeouts = Timeouts { request, ..forward.timeouts };
             forward_to(turn, incoming, backend, |plan| {
                 plan.timeouts = timeouts;
                 plan.retry = forward.retry.clone().or_else(|| turn.settings.default_retry.clone());
@@ -178,12 +173,11 @@ fn act<H: Host, C: CertificateAuthority>(
 }
 
 /// Changes authority and path; an answer if what comes of it is none.
-fn rewritten(incoming: &mut Incoming, rewrite: &Rewrite, path_match: Option<&PathMatch>) -> Option<LocalReply> {
-    if let Some(authority) = &rewrite.authority {
-        incoming.authority = authority.clone();
+fn rewritten(incoming: &mut Incoming, new: NewHead) -> Option<LocalReply> {
+    if let Some(authority) = new.authority.as_ref().and_then(|authority| authority.to_str().ok()) {
+        incoming.authority = authority.into();
     }
-    let path = rewrite.path.as_ref()?.apply(path_match, incoming.path.as_str());
-    let Ok(path) = PathAndQuery::try_from(path) else {
+    let Ok(path) = PathAndQuery::try_from(new.path_and_query?) else {
         return Some(LocalReply::new(400, Reason::MalformedRequest, "path_rewrite_failed", ""));
     };
     let before = std::mem::replace(&mut incoming.path, path);
@@ -226,7 +220,15 @@ fn forward_to<H: Host, C: CertificateAuthority>(
         Ok(known) => known,
         Err(none) => return Action::Refuse(no_target(&none)),
     };
+    let hash = match &known.policy.load_balancer {
+        LoadBalancer::ConsistentHash(settings) => {
+            let client = turn.downstream.client.ip();
+            hash_request(&settings.key, &view(incoming, None), client, &mut turn.shared.rng.lock())
+        }
+        _ => RequestHash::default(),
+    };
     let mut plan = Plan {
+        hash,
         version: version(turn, incoming, &known),
         backend: Some(known),
         authority: incoming.authority.clone(),
@@ -247,7 +249,8 @@ fn to_the_pod<H: Host, C: CertificateAuthority>(turn: &Turn<H, C>, incoming: &In
         path: incoming.path.clone(),
         version: if turn.http2 { Version::Http2 } else { Version::Http1 },
         timeouts: Timeouts::default(),
-        retry: (!turn.grpc).then(tries::implicit_retry),
+        retry: RetryPolicy::implicit(PortProtocol::Sniff).filter(|_| !turn.grpc),
+        hash: RequestHash::default(),
         response_headers: HeaderChanges::default(),
         mirrors: Vec::new(),
     }

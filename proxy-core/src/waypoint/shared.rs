@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::config::WaypointConfig;
+use super::upstream::backends::Backends;
 use super::upstream::clients::Clients;
 use crate::hbone::{Acceptor, Pool, TraceParent};
 use crate::host::{Host, Rng};
@@ -30,6 +31,7 @@ pub(super) struct Shared<H: Host, C> {
     pub(super) pool: Pool<H>,
     pub(super) acceptor: Acceptor<H>,
     pub(super) clients: Clients<H>,
+    pub(super) backends: Backends,
     pub(super) drain: DrainTrigger,
     next_connection: AtomicU64,
 }
@@ -44,6 +46,7 @@ impl<H: Host, C: CertificateAuthority> Shared<H, C> {
             pool: Pool::new(host.clone(), config.pool.clone(), sink.clone()),
             acceptor: Acceptor::new(host.clone(), config.acceptor.clone(), sink.clone()),
             clients: Clients::new(host.clone()),
+            backends: Backends::default(),
             certificates,
             sink,
             drain,

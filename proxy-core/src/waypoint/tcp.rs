@@ -7,19 +7,22 @@ use super::attach::Attached;
 use super::http::sniff::Sniffed;
 use super::shared::Shared;
 use super::stream::Downstream;
+use super::upstream::backends::{Asking, Held};
 use super::upstream::connect::{UpstreamStream, connect};
-use super::upstream::pick::{know, pick};
+use super::upstream::pick::{KnownBackend, NoTarget, know};
 use super::upstream::target::{Target, Transport, transport_of};
 use super::{ext_authz, filters};
 use crate::hbone::{TraceParent, Tunnel};
-use crate::host::{Host, Instant};
+use crate::host::{Host, Instant, Rng};
 use crate::identity::CertificateAuthority;
 use crate::net::copy::{ByteCounts, Meter, OnReset, OnResets, Side, copy};
 use crate::net::drain::DrainWatcher;
 use crate::net::race::{First, race};
 use crate::policy::Connection;
 use crate::policy::http::{Ask, HttpVerdict, Subject, ask, authorize};
-use crate::route::{Backend, TcpDecision, choose_tcp};
+use crate::request::RequestView;
+use crate::route::balance::hash_request;
+use crate::route::{Backend, Bounded, HashKey, LoadBalancer, TcpDecision, choose_tcp};
 use crate::telemetry::{ConnectionInfo, ConnectionSecurity, Event, Hop, Reason, Sink};
 
 /// Bytes carried before they are told of. The rest is told at the close.
@@ -40,7 +43,7 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
 ) {
     let chosen = choose_target(shared, &downstream);
     let mut info = (*downstream.info).clone();
-    if let Ok((target, backend)) = &chosen {
+    if let Ok(Chosen { target, backend, .. }) = &chosen {
         info.destination = Some(target.address);
         info.destination_workload = Some(target.workload.clone());
         if let Some(backend) = backend {
@@ -55,7 +58,7 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     let record = Record::open(shared.host.now(), Arc::new(info), shared.sink.clone());
     let outcome = match chosen {
         Err(ended) => Err(ended),
-        Ok((target, _)) => {
+        Ok(Chosen { target, _held, .. }) => {
             let judging = Box::pin(judge(shared, &downstream));
             let judged = match race(watcher.cut(), judging).await {
                 First::Left(_) => return stream.into_inner().abort(),
@@ -82,11 +85,18 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     record.close(shared.host.now(), outcome);
 }
 
+/// An endpoint, and what is counted as under way to it.
+struct Chosen {
+    target: Target,
+    backend: Option<Backend>,
+    _held: Vec<Held>,
+}
+
 /// The endpoint this connection goes to. Routes and endpoints are those of now.
 fn choose_target<H: Host, C: CertificateAuthority>(
     shared: &Shared<H, C>,
     downstream: &Downstream,
-) -> Result<(Target, Option<Backend>), Ended> {
+) -> Result<Chosen, Ended> {
     let snapshot = shared.state.snapshot();
     let Some(own) = shared.own_workload(&snapshot) else {
         let text = "this waypoint's own pod is not known any more".to_owned();
@@ -102,7 +112,7 @@ fn choose_target<H: Host, C: CertificateAuthority>(
                 transport: transport_of(workload, &[]),
                 connect_timeout: std::time::Duration::from_secs(10),
             };
-            return Ok((target, None));
+            return Ok(Chosen { target, backend: None, _held: Vec::new() });
         }
         Attached::Service { service, .. } => {
             let implicit = Backend { service: service.key.clone(), port: destination.port(), subset: None };
@@ -116,11 +126,36 @@ fn choose_target<H: Host, C: CertificateAuthority>(
             }
         }
     };
-    let target = know(&snapshot, &backend).and_then(|known| pick(&snapshot, &own, &known, destination, &mut rng));
-    match target {
-        Ok(target) => Ok((target, Some(backend))),
-        Err(none) => Err(Ended { reason: none.reason(), text: none.text().to_owned() }),
+    let none = |none: NoTarget| Ended { reason: none.reason(), text: none.text().to_owned() };
+    let known = know(&snapshot, &backend).map_err(none)?;
+    let memory = shared.backends.of(&backend);
+    let Some(place) = memory.enter(&known, Bounded::Connection) else {
+        let text = format!("{backend}: as many connections as its DestinationRule allows are open");
+        return Err(Ended { reason: Reason::UpstreamOverflow, text });
+    };
+    let asking = Asking {
+        snapshot: &snapshot,
+        own: &own,
+        destination,
+        hash: tcp_hash(&known, downstream, &mut rng),
+        avoid: &[],
+        selections_max: 1,
+        now: shared.host.now(),
+    };
+    let (target, held) = shared.backends.pick(&known, &asking, &mut rng).map_err(none)?;
+    Ok(Chosen { target, backend: Some(backend), _held: vec![place, held] })
+}
+
+/// Of what consistent hashing can look at, an opaque connection has only its client's address.
+fn tcp_hash(known: &KnownBackend, downstream: &Downstream, rng: &mut Rng) -> Option<u64> {
+    let LoadBalancer::ConsistentHash(settings) = &known.policy.load_balancer else { return None };
+    if settings.key != HashKey::SourceAddress {
+        return None;
     }
+    let (method, headers) = (::http::Method::GET, ::http::HeaderMap::new());
+    let nothing =
+        RequestView { method: &method, scheme: "", authority: "", path_and_query: "", headers: &headers, claims: None };
+    hash_request(&settings.key, &nothing, downstream.client.ip(), rng).hash
 }
 
 /// CUSTOM, then AUDIT, DENY and ALLOW, as far as they can be applied to an opaque connection.

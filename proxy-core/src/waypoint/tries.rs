@@ -4,15 +4,7 @@ use ::http::Response;
 
 use super::http::body::Body;
 use super::upstream::failure::{FailureKind, UpstreamFailure};
-use crate::route::{RetryConditions, RetryPolicy, TryResult};
-
-/// Envoy's default when a service has no route: only what was certainly not processed.
-pub(super) fn implicit_retry() -> RetryPolicy {
-    RetryPolicy {
-        on: RetryConditions { reset_before_request: true, ..RetryConditions::default() },
-        ..RetryPolicy::default()
-    }
-}
+use crate::route::{EndpointResult, TryResult};
 
 /// How a try ended.
 pub(super) fn result_of(outcome: &Result<Response<Body>, UpstreamFailure>) -> TryResult<'_> {
@@ -25,5 +17,14 @@ pub(super) fn result_of(outcome: &Result<Response<Body>, UpstreamFailure>) -> Tr
             FailureKind::Overflow | FailureKind::Request => TryResult::Overflow,
             FailureKind::Closed | FailureKind::Reset | FailureKind::Protocol => TryResult::Reset { request_sent: true },
         },
+    }
+}
+
+/// The same, as outlier detection counts it; `None` if it says nothing of the endpoint.
+pub(super) fn endpoint_result(outcome: &Result<Response<Body>, UpstreamFailure>) -> Option<EndpointResult> {
+    match outcome {
+        Ok(response) => Some(EndpointResult::Status(response.status().as_u16())),
+        Err(failure) if matches!(failure.kind, FailureKind::Overflow | FailureKind::Request) => None,
+        Err(_) => Some(EndpointResult::LocalFailure),
     }
 }

@@ -37,6 +37,8 @@ pub struct Cluster {
     pub(super) peer_authentications: Map<ObjectName, Arc<PeerAuthentication>>,
     /// Everything that says what waypoints do.
     pub(super) traffic: Map<ObjectReference, Arc<Traffic>>,
+    /// Key sets the control plane fetched, by where from: a `jwksUri`, or an issuer.
+    pub(super) fetched_keys: Map<Arc<str>, Arc<str>>,
     /// Virtual addresses in use, and by whom.
     pub(super) virtual_addresses: Map<IpAddr, ObjectReference>,
     /// Pod addresses by node.
@@ -220,6 +222,7 @@ impl Cluster {
             authorization_policies: Map::new_sync(),
             peer_authentications: Map::new_sync(),
             traffic: Map::new_sync(),
+            fetched_keys: Map::new_sync(),
             virtual_addresses: Map::new_sync(),
             pools: Map::new_sync(),
             timers: Map::new_sync(),

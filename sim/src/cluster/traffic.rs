@@ -10,6 +10,7 @@ use super::store::{Cluster, Stored, builtin};
 /// An object that says what waypoints are and do.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the kinds' names")]
+#[allow(clippy::large_enum_variant, reason = "each is kept behind a pointer as a whole")]
 pub enum Traffic {
     GatewayClass(GatewayClass),
     Gateway(Gateway),
@@ -154,6 +155,24 @@ impl Cluster {
             Traffic::MeshOptions(options) => Some(options),
             _ => None,
         }
+    }
+
+    /// The key set the control plane fetched from a `jwksUri`, or for an issuer without one.
+    pub fn fetched_keys(&self, from: &str) -> Option<&Arc<str>> {
+        self.fetched_keys.get(from)
+    }
+
+    /// Notes a key set the control plane has fetched (or, with `None`, can no longer have). True if that changes anything.
+    pub fn set_fetched_keys(&mut self, from: &Arc<str>, document: Option<Arc<str>>) -> bool {
+        if self.fetched_keys.get(from) == document.as_ref() {
+            return false;
+        }
+        match document {
+            Some(document) => self.fetched_keys.insert_mut(from.clone(), document),
+            None => drop(self.fetched_keys.remove_mut(from)),
+        }
+        self.revision += 1;
+        true
     }
 
     /// The classes a control plane brings with it.

@@ -12,6 +12,7 @@ use proxy_core::tls::TlsError;
 
 use super::apps::AppFactory;
 use super::config::MeshConfig;
+use super::keys::KeyFetches;
 use super::name_server::NameServer;
 use super::node::{MeshZtunnel, NodeRuntime};
 use super::observer::PushJournal;
@@ -54,6 +55,7 @@ pub struct Mesh {
     pub(super) apps: Box<dyn AppFactory>,
     pub(super) agenda: Agenda,
     pub(super) journal: Journal,
+    pub(super) keys: KeyFetches,
     view: ClusterView,
     /// The truth changed and nobody has been told yet.
     changed: bool,
@@ -138,6 +140,7 @@ impl Mesh {
         let journal = Journal::new();
         let observer = Arc::new(PushJournal(journal.clone()));
         let control = ControlPlane::new(host.clone(), config.push, observer);
+        let keys = KeyFetches::new(host.clone());
         let authority = MeshAuthority::new(host, config.authority.clone()).map_err(MeshError::Authority)?;
         let cluster = Cluster::new(config.cluster.clone());
         let mut mesh = Mesh {
@@ -152,6 +155,7 @@ impl Mesh {
             apps: Box::new(apps),
             agenda: Agenda::default(),
             journal,
+            keys,
             changed: true,
             translation_planned: false,
             notices: Vec::new(),
@@ -269,6 +273,8 @@ impl Mesh {
                     Work::Release(uid) => self.release(&uid),
                     Work::Withdraw(uid) => self.withdraw(&uid),
                     Work::Probe(uid) => self.probe_waypoint(&uid),
+                    Work::FetchKeys(from) => self.fetch_keys(from),
+                    Work::CollectKeys => self.collect_keys(),
                     Work::TranslateAddresses => {
                         self.translation_planned = false;
                         self.sim.set_virtual_services(virtual_services(&self.cluster));
@@ -287,6 +293,7 @@ impl Mesh {
             }
             // The n-th cluster told is version n, which proxies will acknowledge.
             self.control.changed();
+            self.plan_key_fetches();
             self.journal.record(self.now(), ObservationKind::Cluster(cluster));
         }
         if self.control.commit_due().is_some_and(|due| due <= self.now()) {

@@ -5,6 +5,7 @@
 //! - `work`: what the mesh itself has to do, and when.
 //! - `node`: nodes and their proxies.
 //! - `pod`, `kubelet`: pods' namespaces and lives.
+//! - `keys`: key sets fetched for token rules.
 //! - `waypoint`: pods that run the layer-7 proxy.
 //! - `agent`: enrollment: labels say, rules and annotations follow.
 //! - `name_server`: the cluster's DNS.
@@ -16,6 +17,7 @@ mod apps;
 mod change;
 mod config;
 mod driver;
+mod keys;
 mod kubelet;
 mod name_server;
 mod node;

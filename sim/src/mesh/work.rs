@@ -18,6 +18,10 @@ pub(super) enum Work {
     Withdraw(Arc<str>),
     /// Ask a waypoint whether it is ready.
     Probe(Arc<str>),
+    /// Fetch a key set from here.
+    FetchKeys(Arc<str>),
+    /// Take the key sets that have been fetched.
+    CollectKeys,
     /// Have node-level address translation follow the cluster.
     TranslateAddresses,
 }

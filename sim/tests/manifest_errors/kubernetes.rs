@@ -99,7 +99,7 @@ fn kinds_that_are_not_simulated_are_noticed_once_each() {
 ---
 { apiVersion: v1, kind: ConfigMap, metadata: { name: b } }
 ---
-{ apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: { name: a } }
+{ apiVersion: gateway.networking.k8s.io/v1, kind: BackendTLSPolicy, metadata: { name: a } }
 ---
 { apiVersion: batch/v1, kind: CronJob, metadata: { name: a } }
 ---
@@ -109,7 +109,7 @@ fn kinds_that_are_not_simulated_are_noticed_once_each() {
 ";
     insta::assert_snapshot!(notices(text), @r"
     bad.yaml:2:25: kind `ConfigMap` is not simulated: 2 objects left out
-    bad.yaml:6:51: kind `HTTPRoute` of `gateway.networking.k8s.io` is not simulated: 1 object left out
+    bad.yaml:6:51: kind `BackendTLSPolicy` of `gateway.networking.k8s.io` is not simulated: 1 object left out
     bad.yaml:8:31: kind `CronJob` of `batch` is not simulated: 1 object left out
     bad.yaml:10:45: kind `Service` of `serving.knative.dev` is not simulated: 1 object left out
     bad.yaml:12:30: kind `Deploymnet` of `apps` is not simulated: 1 object left out

@@ -7,15 +7,19 @@ mod app;
 #[allow(dead_code, reason = "shared with the node proxy's tests")]
 #[path = "../ztunnel_on_sim/authority.rs"]
 mod authority;
+mod authorization;
+mod balancing;
 mod basics;
 #[allow(dead_code, reason = "shared with the node proxy's tests")]
 #[path = "../ztunnel_on_sim/config.rs"]
 mod config;
 mod hostile;
 mod http;
+mod lifecycle;
 #[allow(dead_code, reason = "shared with the node proxy's tests")]
 #[path = "../ztunnel_on_sim/mesh.rs"]
 mod mesh;
+mod multiplexed;
 mod routing;
 mod server;
 mod world;

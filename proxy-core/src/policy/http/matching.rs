@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    Condition, Field, HttpAction, HttpRule, Operation, PathPattern, RequestPrincipalPattern, ServiceAccountPattern,
-    Source,
+    Condition, Field, HttpAction, HttpRule, Operation, PathPattern, PseudoHeader, RequestPrincipalPattern,
+    ServiceAccountPattern, Source,
 };
 use crate::identity::Identity;
 use crate::policy::{Connection, IpBlock, StringMatch};
@@ -127,7 +127,10 @@ impl Condition {
     fn needs_request(&self) -> bool {
         matches!(
             self,
-            Condition::RequestHeader(..) | Condition::RequestAuthPrincipal(_) | Condition::RequestAuthClaim(..)
+            Condition::RequestHeader(..)
+                | Condition::RequestPseudoHeader(..)
+                | Condition::RequestAuthPrincipal(_)
+                | Condition::RequestAuthClaim(..)
         )
     }
 
@@ -147,6 +150,15 @@ impl Condition {
                     (Some(_), StringMatch::Presence) => true,
                     (Some(value), wanted) => wanted.matches_text(value),
                 })
+            }
+            Condition::RequestPseudoHeader(pseudo, values) => {
+                let value = subject.request.map_or("", |request| match pseudo {
+                    PseudoHeader::Authority => request.authority,
+                    PseudoHeader::Method => request.method.as_str(),
+                    PseudoHeader::Path => request.path_and_query,
+                    PseudoHeader::Scheme => request.scheme,
+                });
+                values.holds(|wanted| wanted.matches_text(value))
             }
             Condition::SourceIp(values) => values.holds(block(source)),
             Condition::RemoteIp(values) => values.holds(block(subject.remote)),

@@ -13,8 +13,8 @@ mod text;
 pub use authorize::{Ask, DryRunResult, HttpDecision, HttpVerdict, PolicyId, ask, authorize};
 pub use matching::Subject;
 pub use model::{
-    Condition, Field, HttpAction, HttpPolicies, HttpPolicy, HttpRule, Operation, PathPattern, RequestPrincipalPattern,
-    ServiceAccountPattern, Source, TrustDomains,
+    Condition, Field, HttpAction, HttpPolicies, HttpPolicy, HttpRule, Operation, PathPattern, PseudoHeader,
+    RequestPrincipalPattern, ServiceAccountPattern, Source, TrustDomains,
 };
 pub use read::InvalidPolicy;
 pub use template::PathTemplate;

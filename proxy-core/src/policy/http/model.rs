@@ -124,6 +124,7 @@ pub enum PathPattern {
 #[allow(missing_docs, reason = "named as in the API")]
 pub enum Condition {
     RequestHeader(HeaderName, Field<StringMatch>),
+    RequestPseudoHeader(PseudoHeader, Field<StringMatch>),
     SourceIp(Field<IpBlock>),
     RemoteIp(Field<IpBlock>),
     SourceNamespace(Field<StringMatch>),
@@ -138,6 +139,19 @@ pub enum Condition {
     ConnectionSni(Field<StringMatch>),
     /// `experimental.envoy.filters.*`: nothing here ever sets one.
     Experimental(Field<StringMatch>),
+}
+
+/// A pseudo header of HTTP/2, which a condition may name as any header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PseudoHeader {
+    /// As it was sent.
+    Authority,
+    /// `GET`.
+    Method,
+    /// With the query.
+    Path,
+    /// `http`.
+    Scheme,
 }
 
 /// The mesh's trust domain and its aliases: one principal in a policy stands for all of them.

@@ -6,7 +6,8 @@ use http::HeaderName;
 
 use super::{
     Condition, ConditionText, Field, HttpAction, HttpPolicy, HttpRule, Operation, OperationText, PathPattern,
-    PathTemplate, RequestPrincipalPattern, RuleText, ServiceAccountPattern, Source, SourceText, TrustDomains,
+    PathTemplate, PseudoHeader, RequestPrincipalPattern, RuleText, ServiceAccountPattern, Source, SourceText,
+    TrustDomains,
 };
 use crate::policy::{IpBlock, PolicyKey, StringMatch};
 use crate::request::ClaimPath;
@@ -114,6 +115,16 @@ impl Reader<'_> {
         }
         if let Some(rest) = key.strip_prefix("request.headers") {
             let name = rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+            let pseudo = name.and_then(|name| match name {
+                ":authority" => Some(PseudoHeader::Authority),
+                ":method" => Some(PseudoHeader::Method),
+                ":path" => Some(PseudoHeader::Path),
+                ":scheme" => Some(PseudoHeader::Scheme),
+                _ => None,
+            });
+            if let Some(pseudo) = pseudo {
+                return Ok(Condition::RequestPseudoHeader(pseudo, strings(values, not_values)));
+            }
             let name = name.and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok());
             let name = name.ok_or_else(|| format!("`{key}` names no header; write request.headers[name]"))?;
             return Ok(Condition::RequestHeader(name, strings(values, not_values)));

@@ -121,6 +121,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn a_template_agrees_with_its_expression(
             template in "(/(a|b|\\{\\*\\})){0,3}(/\\{\\*\\*\\}(/a)?)?",

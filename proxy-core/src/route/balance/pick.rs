@@ -1,5 +1,6 @@
 //! [`Balancer`]: one endpoint out of many.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::maglev::Maglev;
@@ -42,7 +43,8 @@ pub struct Wish<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Balancer {
     turn: Option<u64>,
-    table: Option<Table>,
+    /// By priority.
+    tables: BTreeMap<u32, Table>,
 }
 
 /// A table of endpoints to look hashes up in, and for which endpoints it was made.
@@ -135,7 +137,8 @@ impl Balancer {
                     .zip(members())
                     .all(|((key, weight), other)| key == other.0 && *weight == other.1)
         };
-        let table = match self.table.take().filter(fits) {
+        let priority = endpoints[*pool.first()?].priority;
+        let table = match self.tables.remove(&priority).filter(fits) {
             Some(table) => table,
             None => {
                 let made_for: Vec<(Arc<str>, u32)> = members().map(|(key, weight)| (key.clone(), weight)).collect();
@@ -150,7 +153,7 @@ impl Balancer {
             Kind::Ring(ring) => ring.find(hash),
             Kind::Maglev(maglev) => maglev.find(hash),
         };
-        self.table = Some(table);
+        self.tables.insert(priority, table);
         pool.get(member?).copied()
     }
 }

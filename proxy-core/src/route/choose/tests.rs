@@ -288,6 +288,8 @@ fn some_match() -> impl Strategy<Value = HttpMatch> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn the_index_finds_what_trying_one_after_the_other_finds(
         matches in proptest::collection::vec(some_match(), 0..12),
@@ -314,5 +316,22 @@ proptest! {
         let length = routes.len().max(1);
         routes.rotate_left(turn % length);
         prop_assert_eq!(sort(routes), once);
+    }
+}
+
+#[test]
+fn of_thousands_of_routes_only_those_the_path_allows_are_compared() {
+    let of = |index: usize| {
+        let kind = match index % 2 {
+            0 => PathKind::Exact(format!("/exact/{index}").into()),
+            _ => PathKind::SegmentPrefix(format!("/prefix/{index}").into()),
+        };
+        route("a", path(kind))
+    };
+    let mut entries: Vec<Arc<HttpRoute>> = (0..2_000).map(of).collect();
+    entries.push(route("rest", HttpMatch::default()));
+    let routes = HttpRoutes::new(entries);
+    for (path, expected) in [("/exact/8", 2), ("/prefix/7/more/of/it", 2), ("/exact/7", 1), ("/", 1)] {
+        assert_eq!(routes.candidates(path).count(), expected, "{path}");
     }
 }

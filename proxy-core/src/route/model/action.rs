@@ -10,6 +10,7 @@ use crate::request::{Pattern, Share};
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "most routes forward, and each is made once and shared")]
 pub enum RouteAction {
     /// It is sent to a backend.
     Forward(Forward),

@@ -19,8 +19,9 @@ use super::http::body::{Body, BodyError};
 use super::local_reply::LocalReply;
 use super::shared::Shared;
 use super::stream::Downstream;
+use super::upstream::backends;
 use super::upstream::clients::ReuseLimits;
-use super::upstream::pick::{know, pick};
+use super::upstream::pick::know;
 use super::upstream::target::Version;
 use crate::hbone::TraceParent;
 use crate::host::{Host, timer};
@@ -140,8 +141,17 @@ impl<H: Host, C: CertificateAuthority> Asking<'_, H, C> {
         let unanswered = |text: String| Unanswered(text);
         let known = know(self.snapshot, &self.provider.backend).map_err(|none| unanswered(none.text().to_owned()))?;
         let destination = self.downstream.attached.destination();
-        let target = pick(self.snapshot, self.own, &known, destination, &mut self.shared.rng.lock())
-            .map_err(|none| unanswered(none.text().to_owned()))?;
+        let asking = backends::Asking {
+            snapshot: self.snapshot,
+            own: self.own,
+            destination,
+            hash: None,
+            avoid: &[],
+            selections_max: 1,
+            now: self.shared.host.now(),
+        };
+        let picked = self.shared.backends.pick(&known, &asking, &mut self.shared.rng.lock());
+        let (target, _held) = picked.map_err(|none| unanswered(none.text().to_owned()))?;
         let limits = ReuseLimits { requests_max: 0, idle_max: known.policy.pool.http_idle_timeout };
         let clients = &self.shared.clients;
         let answer = clients.send(self.shared, &target, version, limits, self.trace, request).await;

@@ -1,5 +1,6 @@
 //! Endpoints, and connections to them.
 
+pub(super) mod backends;
 pub(super) mod clients;
 pub(super) mod connect;
 pub(super) mod failure;

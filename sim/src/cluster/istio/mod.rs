@@ -17,6 +17,7 @@ macro_rules! spec {
 
 mod authorization_policy;
 pub mod destination_rule;
+mod layer7_policy;
 pub mod mesh_options;
 mod peer_authentication;
 pub mod request_authentication;

@@ -1,5 +1,7 @@
 //! RequestAuthentications and Telemetry objects as written.
 
+use proxy_core::authentication::KeySet;
+
 use super::place::Place;
 use super::policies::check_target_references;
 use crate::cluster::diagnostic::Problem;
@@ -31,9 +33,10 @@ pub(super) fn request_authentication(
             here.key("jwksUri").error(Problem::new("`jwks` and `jwksUri` exclude each other"));
         }
         if let Some(jwks) = &rule.jwks
-            && serde_json::from_str::<serde_json::Value>(jwks).is_err()
+            && let Err(wrong) = KeySet::parse(jwks)
         {
-            here.field("jwks").error(Problem::new("`jwks` is not JSON").hint("write a JWK set: `{\"keys\": […]}`"));
+            let problem = Problem::new(format!("`jwks` holds no usable keys: {}", wrong.0));
+            here.field("jwks").error(problem.hint("write a JWK set: `{\"keys\": […]}`"));
         }
         if let Some(uri) = &rule.jwks_uri
             && !uri.starts_with("http://")

@@ -132,7 +132,8 @@ fn load_balancer(place: Place<'_>, written: &LoadBalancerSettings, has_outlier_d
     }
     if let Some(locality) = &written.locality_lb_setting {
         let here = place.field("localityLbSetting");
-        if !locality.distribute.is_empty() && !(locality.failover.is_empty() && locality.failover_priority.is_empty()) {
+        let fails_over = !locality.failover.is_empty() || !locality.failover_priority.is_empty();
+        if fails_over && !locality.distribute.is_empty() {
             here.key("distribute").error(Problem::new("`distribute` excludes `failover` and `failoverPriority`"));
         }
         for (index, distribute) in locality.distribute.iter().enumerate() {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use proxy_core::policy::PolicyKey;
+use proxy_core::policy::http::{HttpPolicy, RuleText, TrustDomains};
 use serde::Deserialize;
 
 use super::metadata::labels;
@@ -74,6 +76,9 @@ pub(super) fn authorization_policy(
     for (index, rule) in policy.spec.rules.iter().enumerate() {
         check_rule(here.field("rules").item(index), rule);
     }
+    if policy.has_target_references() && place.report().is_clean() {
+        check_layer7(here, &policy);
+    }
     if !policy.has_target_references() {
         for (index, rule) in policy.spec.rules.iter().enumerate() {
             notice_layer7(here.field("rules").item(index), rule, policy.spec.action);
@@ -131,6 +136,24 @@ pub(super) fn check_target_references(
             let problem = Problem::new("a target in another namespace is not possible");
             place.field("namespace").error(problem.hint("remove it; targets are in the policy's own namespace"));
         }
+    }
+}
+
+/// What only a waypoint's own reading of a policy can tell: path templates, what CUSTOM may look at, dry runs.
+fn check_layer7(here: Place<'_>, policy: &AuthorizationPolicy) {
+    let key = PolicyKey { namespace: policy.meta.key.namespace.clone(), name: policy.meta.key.name.clone() };
+    let trust = TrustDomains { own: "cluster.local".into(), aliases: Vec::new() };
+    let rules: Vec<RuleText> = policy.spec.rules.iter().map(PolicyRule::text).collect();
+    // Each rule on its own, so that what is wrong is told where it is.
+    for (index, rule) in rules.iter().enumerate() {
+        let one = std::slice::from_ref(rule);
+        if let Err(wrong) = HttpPolicy::read(key.clone(), policy.http_action(), false, one, &trust) {
+            let text = wrong.reason.strip_prefix("rule 0: ").unwrap_or(&wrong.reason).to_owned();
+            here.field("rules").item(index).error(Problem::new(text));
+        }
+    }
+    if policy.is_dry_run() && !matches!(policy.spec.action, PolicyAction::Allow | PolicyAction::Deny) {
+        here.field("action").error(Problem::new("only ALLOW and DENY can be dry runs"));
     }
 }
 

@@ -1,8 +1,5 @@
 //! VirtualServices as written, checked as upstream's admission checks them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use super::place::Place;
 use crate::cluster::diagnostic::Problem;
 use crate::cluster::istio::virtual_service::{
@@ -250,7 +247,7 @@ fn http_match(place: Place<'_>, matched: &HttpRuleMatch) {
             string_match(place.field(field), text, false);
         }
     }
-    let maps: [(&str, &BTreeMap<Arc<str>, Option<StringMatch>>); 3] = [
+    let maps = [
         ("headers", &matched.headers),
         ("withoutHeaders", &matched.without_headers),
         ("queryParams", &matched.query_params),

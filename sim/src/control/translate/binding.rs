@@ -145,11 +145,6 @@ impl<'a> Waypoints<'a> {
         self.gateways.values().filter(|waypoint| is_ours(waypoint.gateway))
     }
 
-    /// One by name, ready or not.
-    pub(crate) fn get(&self, key: &GatewayKey) -> Option<&Waypoint<'a>> {
-        self.gateways.get(key)
-    }
-
     /// The waypoint of an object with these labels. Labels of the object win; there is no falling back from one that is
     /// named and not to be had.
     pub(crate) fn binding(&self, namespace: &str, labels: &Labels, attachment: Attachment) -> Binding<'a, '_> {

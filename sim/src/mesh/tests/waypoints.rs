@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use proxy_core::telemetry::{Event, Reporter};
+use proxy_core::telemetry::{Event, Hop, Reporter};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -128,16 +128,24 @@ fn a_gateway_becomes_a_waypoint_that_its_services_are_behind() {
     mesh.journal().take();
     assert_eq!(get(&mut mesh, "/").0, 200);
     mesh.run_until(mesh.now() + Duration::from_secs(1)).expect("runs");
-    let reporters: Vec<Reporter> = mesh
+    let hops: Vec<&str> = mesh
         .journal()
         .take()
         .into_iter()
         .filter_map(|observation| match observation.kind {
-            ObservationKind::Proxy { event: Event::Opened { connection, .. }, .. } => Some(connection.reporter),
+            ObservationKind::Proxy { event: Event::Opened { connection, .. }, .. } => match connection.reporter {
+                Reporter::Source if connection.hop == Hop::Waypoint => Some("ztunnel, to a waypoint"),
+                Reporter::Source => Some("ztunnel, directly"),
+                Reporter::Destination => Some("ztunnel, to the application"),
+                Reporter::Waypoint => None,
+            },
+            ObservationKind::Proxy { event: Event::Request { .. }, node } if node.starts_with("shop/waypoint-") => {
+                Some("waypoint")
+            }
             _ => None,
         })
         .collect();
-    assert_eq!(reporters, [Reporter::Source, Reporter::Waypoint, Reporter::Destination]);
+    assert_eq!(hops, ["ztunnel, to a waypoint", "ztunnel, to the application", "waypoint"], "it tells when it is done");
 }
 
 #[test]
@@ -204,4 +212,20 @@ spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, p
     assert_eq!(routes("waypoint"), ["next.shop.svc.cluster.local", "web.shop.svc.cluster.local"]);
     assert!(routes("other").is_empty());
     assert_eq!(mesh.ztunnel("node-1").expect("a proxy").state().snapshot().routes().count(), 0);
+}
+
+#[test]
+fn the_control_plane_fetches_key_sets_from_services_once_they_answer() {
+    let authentication = "
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: shop}
+spec:
+  targetRefs: [{kind: Service, name: web}]
+  jwtRules: [{issuer: someone, jwksUri: 'http://next.shop/keys'}, {issuer: other, jwksUri: 'https://next.shop/keys'}]
+";
+    let mesh = shop(authentication);
+    // The server answers everything with its own name: a document, if no key set.
+    assert_eq!(mesh.cluster().fetched_keys("http://next.shop/keys").map(|text| &**text), Some("next"));
+    assert_eq!(mesh.cluster().fetched_keys("https://next.shop/keys"), None, "TLS is not spoken");
 }

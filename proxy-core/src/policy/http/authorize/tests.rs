@@ -279,6 +279,9 @@ fn conditions_take_values_and_unwanted_values_together() {
     assert!(request.matches(when("request.headers[x-absent]", &[], &["*"])));
     assert!(request.matches(when("source.namespace", &["cli*"], &[])));
     assert!(request.matches(when("source.serviceAccount", &["client/web"], &[])));
+    assert!(request.matches(when("request.headers[:authority]", &["Echo:80"], &[])));
+    assert!(request.matches(when("request.headers[:path]", &["*?y"], &[])));
+    assert!(request.matches(when("request.headers[:method]", &["GET"], &["POST"])));
     assert!(!request.matches(when("connection.sni", &["*"], &[])));
     assert!(!request.matches(when("experimental.envoy.filters.x[y]", &["*"], &[])));
 }
@@ -396,6 +399,8 @@ fn some_policy() -> impl Strategy<Value = HttpPolicy> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn the_verdict_is_what_the_rules_say_and_nothing_else(
         policies in proptest::collection::vec(some_policy(), 0..6),

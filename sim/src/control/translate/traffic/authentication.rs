@@ -51,7 +51,7 @@ impl Context<'_> {
             cookies: written.from_cookies.clone(),
         };
         let claims = written.output_claim_to_headers.iter().filter_map(|output| {
-            let claim = ClaimPath(output.claim.split('.').map(Into::into).collect());
+            let claim = ClaimPath::from_dots(&output.claim)?;
             Some(ClaimHeader { header: name(&output.header)?, claim })
         });
         JwtRule {
@@ -67,10 +67,14 @@ impl Context<'_> {
         }
     }
 
-    /// Keys written inline, or fetched by the control plane. Unusable ones refuse every token, and no request without.
-    #[allow(clippy::unused_self, reason = "fetched keys are the context's")]
+    /// Keys written inline, or as the control plane fetched them. Keys that cannot be had refuse every token, and no
+    /// request without one.
     fn keys(&self, written: &Written) -> Arc<KeySet> {
-        let _ = &written.jwks;
-        Arc::new(KeySet::default())
+        let document = match (&written.jwks, &written.jwks_uri) {
+            (Some(inline), _) => Some(inline),
+            (None, uri) => self.cluster.fetched_keys(uri.as_ref().unwrap_or(&written.issuer)),
+        };
+        let keys = document.and_then(|document| KeySet::parse(document).ok());
+        Arc::new(keys.unwrap_or_else(KeySet::unusable))
     }
 }

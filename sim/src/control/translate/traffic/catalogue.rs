@@ -94,11 +94,6 @@ impl<'a> Catalogue<'a> {
         self.services.values()
     }
 
-    /// One by the name proxies know it by.
-    pub(crate) fn get(&self, key: &NamespacedHostname) -> Option<&Listed<'a>> {
-        self.services.get(key)
-    }
-
     /// A Kubernetes Service by namespace and name.
     pub(crate) fn service(&self, namespace: &str, name: &str) -> Option<&Listed<'a>> {
         let hostname = format!("{name}.{namespace}.svc.{}", self.cluster_domain);

@@ -155,15 +155,3 @@ fn cors(written: &CorsFilter) -> Cors {
         unmatched: UnmatchedPreflight::Answer,
     }
 }
-
-/// A text as an expression that matches only it.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if r"\.+*?()|[]{}^$#&-~".contains(letter) {
-            escaped.push('\\');
-        }
-        escaped.push(letter);
-    }
-    escaped
-}

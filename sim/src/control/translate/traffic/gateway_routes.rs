@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use proxy_core::route::{
-    Forward, HttpRoute, HttpRoutes, RetryConditions, RetryPolicy, RouteAction, RouteKind, RouteOrigin, Timeouts,
-    Unordered, sort,
+    Forward, HttpRoute, HttpRoutes, RetryPolicy, RouteAction, RouteKind, RouteOrigin, Timeouts, Unordered, sort,
 };
 
 use super::Context;
@@ -24,9 +22,6 @@ pub(super) struct PortHttp {
     /// By namespace of the client.
     pub(super) consumers: BTreeMap<Arc<str>, HttpRoutes>,
 }
-
-/// Further tries when a `retry` stanza does not say how many, as upstream.
-const ATTEMPTS: u32 = 2;
 
 impl Context<'_> {
     /// The HTTP routes of a port of a service at a waypoint; `None` if there are none.
@@ -84,41 +79,18 @@ impl Context<'_> {
         }
     }
 
-    /// A `retry` stanza always adds what upstream adds, and a lost connection, which the API's conformance wants;
-    /// without one the mesh's default holds.
+    /// Without a `retry` stanza the mesh's default holds.
     fn retry(&self, written: Option<&Written>) -> Option<RetryPolicy> {
-        let Some(written) = written else { return Some(self.default_retry.clone()).filter(|retry| retry.attempts > 0) };
-        let attempts = written.attempts.unwrap_or(ATTEMPTS);
-        let base = written.backoff.unwrap_or(self.default_retry.backoff_base);
-        (attempts > 0).then(|| RetryPolicy {
-            attempts,
-            on: RetryConditions {
-                connect_failure: true,
-                refused_stream: true,
-                reset: true,
-                statuses: written.codes.clone(),
-                grpc_statuses: vec![CANCELLED, UNAVAILABLE],
-                ..RetryConditions::default()
-            },
-            backoff_base: base,
-            backoff_max: base.saturating_mul(10),
-            backoff_floor: written.backoff.unwrap_or_default(),
-            ..self.default_retry.clone()
-        })
+        let policy = match written {
+            Some(written) => RetryPolicy::of_gateway_api(&written.codes, written.attempts, written.backoff),
+            None => self.default_retry.clone(),
+        };
+        Some(policy).filter(|policy| policy.attempts > 0)
     }
 }
 
-const CANCELLED: u32 = 1;
-const UNAVAILABLE: u32 = 14;
-
-/// Zero is without end. One try's time without a `retry` stanza becomes that of the whole exchange, as upstream.
 fn timeouts(rule: &RouteRule) -> Timeouts {
-    let ending = |written: Option<Duration>| written.filter(|time| !time.is_zero());
-    let (request, each) = (rule.timeouts.request, rule.timeouts.backend_request);
-    match (each, &rule.retry) {
-        (Some(each), None) => Timeouts { request: ending(Some(each)), backend_request: None },
-        (each, _) => Timeouts { request: ending(request), backend_request: ending(each) },
-    }
+    Timeouts::of_gateway_api(rule.timeouts.request, rule.timeouts.backend_request, rule.retry.is_some())
 }
 
 /// Whether a reference names this service and port.

@@ -4,7 +4,6 @@ use http::HeaderName;
 use proxy_core::request::{Pattern, TextMatch};
 use proxy_core::route::{HeaderMatch, HttpMatch, PathKind, PathMatch, QueryMatch};
 
-use super::filters::escape;
 use crate::cluster::gateway::{
     GrpcMethodMatch, NamedMatch, PathMatch as WrittenPath, PathMatchKind, RouteMatch, TextMatch as WrittenText,
 };
@@ -13,7 +12,9 @@ use crate::cluster::gateway::{
 pub(super) fn http_match(written: &RouteMatch) -> Option<HttpMatch> {
     let path = match (&written.path, &written.grpc) {
         (Some(path), _) => Some(path_kind(path)?),
-        (None, Some(method)) => grpc_path(method)?,
+        (None, Some(GrpcMethodMatch { is_regex, service, method })) => {
+            PathKind::of_grpc_method(service.as_deref(), method.as_deref(), *is_regex).ok()?
+        }
         (None, None) => None,
     };
     let mut headers: Vec<HeaderMatch> = Vec::new();
@@ -51,19 +52,4 @@ fn text(written: &NamedMatch) -> Option<TextMatch> {
         WrittenText::Exact(text) => TextMatch::Exact(text.clone()),
         WrittenText::Regex(text) => TextMatch::Regex(Pattern::new(text).ok()?),
     })
-}
-
-/// A gRPC call is a request for `/service/method`. Outer `None`: not possible; inner: any call.
-#[allow(clippy::option_option, reason = "any call and no possible call differ")]
-fn grpc_path(written: &GrpcMethodMatch) -> Option<Option<PathKind>> {
-    let GrpcMethodMatch { is_regex, service, method } = written;
-    Some(Some(match (is_regex, service.as_deref(), method.as_deref()) {
-        (_, None, None) => return Some(None),
-        (false, Some(service), Some(method)) => PathKind::Exact(format!("/{service}/{method}").into()),
-        (false, Some(service), None) => PathKind::TextPrefix(format!("/{service}/").into()),
-        (false, None, Some(method)) => PathKind::Regex(Pattern::new(&format!("/[^/]+/{}", escape(method))).ok()?),
-        (true, Some(service), Some(method)) => PathKind::Regex(Pattern::new(&format!("/{service}/{method}")).ok()?),
-        (true, Some(service), None) => PathKind::Regex(Pattern::new(&format!("/{service}/.+")).ok()?),
-        (true, None, Some(method)) => PathKind::Regex(Pattern::new(&format!("/[^/]+/{method}")).ok()?),
-    }))
 }

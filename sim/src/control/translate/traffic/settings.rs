@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_core::request::{PathNormalization, TextMatch};
-use proxy_core::route::{
-    AuthorizationProvider, ProviderProtocol, RequestBodyInCheck, RetryConditions, RetryPolicy, WaypointSettings,
-};
+use proxy_core::route::{AuthorizationProvider, ProviderProtocol, RequestBodyInCheck, RetryPolicy, WaypointSettings};
 
 use super::Context;
 use super::virtual_service::retry;
@@ -20,17 +18,7 @@ const PROVIDER_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What is tried again if the mesh configuration says nothing: upstream's default.
 pub(super) fn default_retry(cluster: &Cluster) -> RetryPolicy {
-    let upstream = RetryPolicy {
-        attempts: 2,
-        on: RetryConditions {
-            connect_failure: true,
-            refused_stream: true,
-            grpc_statuses: vec![1, 14],
-            ..RetryConditions::default()
-        },
-        avoid_previous_endpoints: true,
-        ..RetryPolicy::default()
-    };
+    let upstream = RetryPolicy::upstream_default();
     let Some(written) = cluster.mesh_options().and_then(|options| options.spec.default_http_retry_policy.as_ref())
     else {
         return upstream;

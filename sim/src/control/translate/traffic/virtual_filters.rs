@@ -9,8 +9,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use proxy_core::request::{Share, TextMatch};
 use proxy_core::route::{
-    AbortStatus, Cors, Fault, Filters, HeaderChanges, OriginMatch, PathRewrite, RetryConditions, Rewrite,
-    UnmatchedPreflight,
+    AbortStatus, Cors, Fault, Filters, HeaderChanges, OriginMatch, PathRewrite, Rewrite, UnmatchedPreflight,
 };
 
 use super::filters::header;
@@ -105,33 +104,4 @@ pub(super) fn body(written: Option<&ResponseBody>) -> Bytes {
         (None, Some(encoded)) => STANDARD.decode(encoded.as_bytes()).map(Bytes::from).unwrap_or_default(),
         (None, None) => Bytes::new(),
     }
-}
-
-/// `retryOn`: words separated by commas, numbers being statuses.
-pub(super) fn retry_conditions(written: &str) -> RetryConditions {
-    let mut on = RetryConditions::default();
-    for word in written.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-        match word {
-            "5xx" => on.server_error = true,
-            "gateway-error" => on.gateway_error = true,
-            "connect-failure" => on.connect_failure = true,
-            "refused-stream" => on.refused_stream = true,
-            "reset" => on.reset = true,
-            "reset-before-request" => on.reset_before_request = true,
-            "retriable-4xx" => on.retriable_4xx = true,
-            "envoy-ratelimited" => on.rate_limited = true,
-            // Says only that statuses count, which are listed as numbers.
-            "retriable-status-codes" => {}
-            "cancelled" => on.grpc_statuses.push(1),
-            "deadline-exceeded" => on.grpc_statuses.push(4),
-            "resource-exhausted" => on.grpc_statuses.push(8),
-            "internal" => on.grpc_statuses.push(13),
-            "unavailable" => on.grpc_statuses.push(14),
-            other => match other.parse::<u16>() {
-                Ok(status @ 100..=599) => on.statuses.push(status),
-                _ => on.unknown.push(other.into()),
-            },
-        }
-    }
-    on
 }

@@ -11,21 +11,10 @@ use crate::cluster::istio::StringMatch;
 use crate::cluster::istio::virtual_service::HttpRuleMatch;
 use crate::control::translate::binding::Waypoint;
 
-/// Names a claim where a header's name would stand.
-const CLAIMS: &str = "@request.auth.claims";
-
-/// What a `match` entry comes to at a waypoint.
-pub(super) enum Matched {
-    /// This. Boxed would cost an allocation a match.
-    Entry(HttpMatch),
-    /// Nothing it could ever match here.
-    Never,
-}
-
-/// A `match` entry on a port; `None`: everything. `sourceLabels` and gateways other than the mesh never apply;
+/// A `match` entry on a port (`None`: everything); `None` if nothing can ever match it here. `sourceLabels` and gateways other than the mesh never apply;
 /// `sourceNamespace` is the waypoint's own.
-pub(super) fn http_match(written: Option<&HttpRuleMatch>, waypoint: &Waypoint<'_>, port: u16) -> Matched {
-    let Some(written) = written else { return Matched::Entry(HttpMatch::default()) };
+pub(super) fn http_match(written: Option<&HttpRuleMatch>, waypoint: &Waypoint<'_>, port: u16) -> Option<HttpMatch> {
+    let Some(written) = written else { return Some(HttpMatch::default()) };
     let elsewhere = !written.gateways.is_empty() && written.gateways.iter().all(|gateway| &**gateway != "mesh");
     let other_namespace =
         written.source_namespace.as_ref().is_some_and(|wanted| !wanted.is_empty() && *wanted != waypoint.key.namespace);
@@ -34,7 +23,7 @@ pub(super) fn http_match(written: Option<&HttpRuleMatch>, waypoint: &Waypoint<'_
         || !written.source_labels.is_empty()
         || written.port.is_some_and(|only| only != u32::from(port))
     {
-        return Matched::Never;
+        return None;
     }
     let mut matches = HttpMatch {
         path: written.uri.as_ref().and_then(|uri| path(uri, written.ignore_uri_case)),
@@ -48,13 +37,13 @@ pub(super) fn http_match(written: Option<&HttpRuleMatch>, waypoint: &Waypoint<'_
     for (name, value) in &written.query_params {
         matches.query.push(QueryMatch { name: name.clone(), value: present_or(value.as_ref()) });
     }
-    Matched::Entry(matches)
+    Some(matches)
 }
 
 fn read_headers(written: &BTreeMap<Arc<str>, Option<StringMatch>>, negated: bool, matches: &mut HttpMatch) {
     for (name, value) in written {
         let value = present_or(value.as_ref());
-        if let Some(claim) = claim(name) {
+        if let Some(claim) = ClaimPath::from_route_header(name) {
             matches.claims.push(ClaimMatch { claim, value, negated });
             continue;
         }
@@ -70,16 +59,6 @@ fn read_headers(written: &BTreeMap<Arc<str>, Option<StringMatch>>, negated: bool
             }
         }
     }
-}
-
-/// `@request.auth.claims.a.b` or `@request.auth.claims[a][b]`.
-fn claim(name: &str) -> Option<ClaimPath> {
-    let rest = name.strip_prefix(CLAIMS)?;
-    let parts: Vec<Arc<str>> = match rest.strip_prefix('.') {
-        Some(dotted) => dotted.split('.').map(Into::into).collect(),
-        None => rest.strip_prefix('[')?.strip_suffix(']')?.split("][").map(Into::into).collect(),
-    };
-    Some(ClaimPath(parts))
 }
 
 fn path(written: &StringMatch, ignore_case: bool) -> Option<PathMatch> {

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use proxy_core::request::Share;
 use proxy_core::route::{
-    DirectResponse, Forward, HttpMatch, HttpRoute, HttpRoutes, Mirror, Redirect, RedirectPort, RetryPolicy, Rewrite,
-    RouteAction, RouteKind, RouteOrigin, Timeouts, WeightedBackend,
+    DirectResponse, Forward, HttpMatch, HttpRoute, HttpRoutes, Mirror, Redirect, RedirectPort, RetryConditions,
+    RetryPolicy, Rewrite, RouteAction, RouteKind, RouteOrigin, Timeouts, WeightedBackend,
 };
 
 use super::catalogue::{Listed, covers};
 use super::virtual_filters as filters;
-use super::virtual_match::{Matched, http_match};
+use super::virtual_match::http_match;
 use super::{Context, is_exported};
 use crate::cluster::istio::virtual_service::{
     DerivePort, HttpRedirect, HttpRetry, HttpRule, HttpRuleMatch, VirtualServiceSpec,
@@ -19,9 +19,6 @@ use crate::cluster::istio::virtual_service::{
 use crate::cluster::istio::{Percent, VirtualService};
 use crate::cluster::{Kind, ObjectReference, Traffic};
 use crate::control::translate::binding::Waypoint;
-
-/// Further tries when `retries` names none, as upstream.
-const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
 
 impl<'a> Context<'a> {
     /// VirtualServices for a service at a waypoint, oldest first: for mesh traffic, in the service's namespace or the
@@ -73,11 +70,11 @@ impl<'a> Context<'a> {
         };
         let filters = filters::filters(rule);
         for (entry, written) in matches {
-            let Matched::Entry(mut matches) = http_match(written, place.waypoint, place.port) else { continue };
+            let Some(mut matches) = http_match(written, place.waypoint, place.port) else { continue };
             if let Some(outer) = &place.outer {
                 matches = both(outer, matches);
             }
-            let catches_all = matches == HttpMatch::default();
+            let catches_all = matches.is_catch_all();
             let origin = RouteOrigin {
                 kind: RouteKind::VirtualService,
                 namespace: place.written.meta.key.namespace.clone(),
@@ -118,7 +115,7 @@ impl<'a> Context<'a> {
             if rule.r#match.is_empty() { vec![None] } else { rule.r#match.iter().map(Some).collect() };
         let mut catches_all = false;
         for written in outer {
-            let Matched::Entry(outer) = http_match(written, place.waypoint, place.port) else { continue };
+            let Some(outer) = http_match(written, place.waypoint, place.port) else { continue };
             let place = Placed { written: other, outer: Some(outer), ..*place };
             for (index, inner) in spec.http.iter().enumerate() {
                 catches_all = self.http_rule(&place, index, inner, into);
@@ -235,11 +232,14 @@ fn redirect(written: &HttpRedirect) -> Redirect {
 /// `retries`, also of the mesh configuration. Zero attempts is never.
 pub(super) fn retry(written: &HttpRetry) -> Option<RetryPolicy> {
     let attempts = u32::try_from(written.attempts).unwrap_or_default();
-    let on = written.retry_on.as_deref().filter(|words| !words.is_empty()).unwrap_or(RETRY_ON);
+    let on = match written.retry_on.as_deref().filter(|words| !words.is_empty()) {
+        Some(words) => RetryConditions::read(words),
+        None => RetryConditions::upstream_default(),
+    };
     let base = written.backoff.map_or(Duration::from_millis(25), |span| span.0);
     (attempts > 0).then(|| RetryPolicy {
         attempts,
-        on: filters::retry_conditions(on),
+        on,
         backoff_base: base,
         backoff_max: base.saturating_mul(10),
         avoid_previous_endpoints: written.retry_ignore_previous_hosts.unwrap_or(true),
