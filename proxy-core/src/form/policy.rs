@@ -1,6 +1,8 @@
 //! [`PolicyForm`].
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, IgnoredAny};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::policy::{
     Action, Authorization, Clause, IpBlock, Match, PolicyKey, Rule, Scope, ServiceAccountMatch, StringMatch,
@@ -82,7 +84,27 @@ pub enum StringForm {
     Suffix(String),
     Exact(String),
     /// Written with an empty list.
-    Presence(),
+    Presence(Nothing),
+}
+
+/// What follows a name that says it all: written as an empty list, read as one or as null.
+#[derive(Clone, Copy, Debug)]
+pub struct Nothing;
+
+impl Serialize for Nothing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_seq(Some(0))?.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Nothing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let list = Option::<Vec<IgnoredAny>>::deserialize(deserializer)?;
+        match list.unwrap_or_default().as_slice() {
+            [] => Ok(Nothing),
+            _ => Err(D::Error::custom("nothing can follow `Presence`")),
+        }
+    }
 }
 
 impl PolicyForm {
@@ -200,7 +222,7 @@ impl StringForm {
             StringMatch::Exact(text) => StringForm::Exact(text.to_string()),
             StringMatch::Prefix(text) => StringForm::Prefix(text.to_string()),
             StringMatch::Suffix(text) => StringForm::Suffix(text.to_string()),
-            StringMatch::Presence => StringForm::Presence(),
+            StringMatch::Presence => StringForm::Presence(Nothing),
         }
     }
 
@@ -209,7 +231,7 @@ impl StringForm {
             StringForm::Exact(text) => StringMatch::Exact(text.as_str().into()),
             StringForm::Prefix(text) => StringMatch::Prefix(text.as_str().into()),
             StringForm::Suffix(text) => StringMatch::Suffix(text.as_str().into()),
-            StringForm::Presence() => StringMatch::Presence,
+            StringForm::Presence(_) => StringMatch::Presence,
         }
     }
 }

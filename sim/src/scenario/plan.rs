@@ -90,7 +90,7 @@ pub struct PlannedStep {
 #[derive(Clone, Debug)]
 pub enum Action {
     /// HTTP requests.
-    Request(RequestPlan),
+    Request(Box<RequestPlan>),
     /// A raw stream.
     Connect(ConnectPlan),
     /// Sends more on a held stream.

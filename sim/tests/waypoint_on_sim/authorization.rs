@@ -13,7 +13,7 @@ use proxy_core::state::Resource;
 use proxy_core::telemetry::{Reason, Reporter, TokenOutcome};
 
 use crate::http::{get, send};
-use crate::server::{http, named, ok};
+use crate::server::{http, named};
 use crate::world::{World, key, service};
 
 /// A token of `https://issuer.example` for `alice`, without an end.

@@ -81,7 +81,7 @@ impl Resolver<'_> {
             http2: grpc || step.http == HttpVersion::Http2,
             timeout: step.timeout.0,
         };
-        Some((Action::Request(plan), summary))
+        Some((Action::Request(Box::new(plan)), summary))
     }
 
     fn kind(
