@@ -56,24 +56,20 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
         info.security = ConnectionSecurity::MutualTls;
     }
     let record = Record::open(shared.host.now(), Arc::new(info), shared.sink.clone());
-    let outcome = match chosen {
+    let drained = || Ended { reason: Reason::Drained, text: "connection closed due to connection drain".to_owned() };
+    // Policy first: whoever is refused learns nothing of endpoints.
+    let judging = Box::pin(judge(shared, &downstream, &record));
+    let judged = match race(watcher.cut(), judging).await {
+        First::Left(_) => Err(drained()),
+        First::Right(judged) => judged,
+    };
+    let outcome = match judged.and(chosen) {
         Err(ended) => Err(ended),
         Ok(Chosen { target, _held, .. }) => {
-            let judging = Box::pin(judge(shared, &downstream, &record));
-            let judged = match race(watcher.cut(), judging).await {
-                First::Left(_) => return stream.into_inner().abort(),
-                First::Right(judged) => judged,
-            };
-            if let Err(ended) = judged {
-                stream.into_inner().abort();
-                return record.close(shared.host.now(), Err(ended));
-            }
             let trace = TraceParent { span: shared.new_trace().span, ..downstream.trace };
             let carrying = Box::pin(carry(shared, &target, trace, &mut stream, &record));
             match race(watcher.cut(), carrying).await {
-                First::Left(_) => {
-                    Err(Ended { reason: Reason::Drained, text: "connection closed due to connection drain".to_owned() })
-                }
+                First::Left(_) => Err(drained()),
                 First::Right(outcome) => outcome,
             }
         }
