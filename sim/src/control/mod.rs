@@ -5,7 +5,7 @@ mod push;
 mod resources;
 mod translate;
 
-pub use ca::{AuthorityConfig, Availability, MeshAuthority, NodeAuthority};
-pub use push::{Acknowledged, ControlPlane, PushConfig, PushObserver, Revision, Subscription};
+pub use ca::{AuthorityConfig, Availability, MeshAuthority, NodeAuthority, RotationStep};
+pub use push::{Acknowledged, ControlPlane, Disorder, PushConfig, PushObserver, PushOrder, Revision, Subscription};
 pub use resources::{Resources, diff};
 pub use translate::{PolicyNotice, Translation, translate, virtual_services};

@@ -1,6 +1,7 @@
 //! The fabric: places, the links between them, and what happens to a packet on its way.
 
 mod counters;
+mod impairment;
 mod index;
 mod link;
 mod path;
@@ -9,6 +10,8 @@ mod topology;
 pub(crate) use counters::Counters;
 pub(crate) use index::FixedIndex;
 pub(crate) use index::fixed_hash;
+pub(crate) use impairment::Impairments;
+pub use impairment::{Effect, ImpairmentId, Scope};
 pub use link::{Distance, Latency, Link, LinkTable};
 pub(crate) use path::{Admission, Paths};
 pub(crate) use topology::Topology;

@@ -120,7 +120,7 @@ impl Mesh {
         }
         self.sim.set_capture(runtime.namespace, None);
         if let Some(node) = self.nodes.get(&runtime.node) {
-            node.ztunnel.remove_workload(uid);
+            node.remove_workload(uid);
         }
         runtime.membership = Membership::Released;
         self.journal.record(self.sim.now(), ObservationKind::Enrollment { pod: uid.clone(), enrolled: false });

@@ -71,10 +71,12 @@ impl Mesh {
             started: false,
             running: false,
             app: None,
+            removal: None,
             membership: Membership::Outside,
         };
         self.pods.insert(uid.clone(), runtime);
         self.reconcile(&uid);
+        self.faults_follow_pods();
     }
 
     /// Starts the containers once they may: never before a pod that is to be captured is.
@@ -97,14 +99,14 @@ impl Mesh {
         let Some(runtime) = self.pods.remove(uid) else { return Ok(()) };
         let own_namespace = !runtime.pod.spec.host_network;
         let captured = runtime.membership.is_captured();
-        let removal = self.config.removal;
+        let removal = runtime.removal.unwrap_or(self.config.removal);
         if removal == KillMode::Silent && own_namespace {
             self.sim.remove_namespace(runtime.namespace);
         }
         drop(runtime.app);
         runtime.host.kill(removal);
         if let Some(node) = self.nodes.get(&runtime.node) {
-            node.ztunnel.remove_workload(uid);
+            node.remove_workload(uid);
         }
         if removal != KillMode::Silent && own_namespace {
             // Let the proxy's tasks see it, and their last packets leave while there is still a network to leave by.

@@ -7,6 +7,7 @@
 //! - `pod`, `kubelet`: pods' namespaces and lives.
 //! - `agent`: enrollment: labels say, rules and annotations follow.
 //! - `change`: what a person does to the cluster.
+//! - `fault`, `faults`, `restart`: what may go wrong, beginning and ending it, coming back from it.
 //! - `driver`: [`Mesh`], which moves it all forward.
 
 mod agent;
@@ -14,15 +15,19 @@ mod apps;
 mod change;
 mod config;
 mod driver;
+mod fault;
+mod faults;
 mod kubelet;
 mod node;
 mod observer;
 mod pod;
+mod restart;
 #[cfg(test)]
 mod tests;
 mod work;
 
 pub use apps::{App, AppFactory, AppStart, NoApps};
 pub use config::{AgentConfig, MeshConfig, VirtualServiceConfig};
+pub use fault::{AuthorityTrouble, Between, ClockChange, ConfigTrouble, Fault, Place};
 pub use driver::{ClusterView, Mesh, MeshError};
 pub use node::MeshZtunnel;

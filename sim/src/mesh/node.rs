@@ -24,9 +24,44 @@ pub(super) struct NodeRuntime {
     pub(super) id: NodeId,
     /// The node's own namespace, which host-network pods share.
     pub(super) namespace: NamespaceId,
+    /// The namespace of its proxies.
+    pub(super) proxies: NamespaceId,
     /// The proxy's process, in the proxy's own namespace.
     pub(super) host: SimHost,
     pub(super) ztunnel: MeshZtunnel,
+    /// The name it tells and acknowledges under: the node's, with a number from the second proxy on.
+    pub(super) proxy: Arc<str>,
+    /// Proxies there were, this one included.
+    pub(super) incarnation: u32,
+    /// Older ones that still drain.
+    pub(super) draining: Vec<DrainingProxy>,
+}
+
+/// A proxy that takes nothing new.
+pub(super) struct DrainingProxy {
+    pub(super) host: SimHost,
+    pub(super) ztunnel: MeshZtunnel,
+    pub(super) proxy: Arc<str>,
+}
+
+impl NodeRuntime {
+    /// Has every proxy of the node let go of a pod.
+    pub(super) fn remove_workload(&self, uid: &str) {
+        self.ztunnel.remove_workload(uid);
+        for old in &self.draining {
+            old.ztunnel.remove_workload(uid);
+        }
+    }
+
+    /// Every proxy process.
+    pub(super) fn proxy_hosts(&self) -> impl Iterator<Item = &SimHost> {
+        self.draining.iter().map(|old| &old.host).chain([&self.host])
+    }
+
+    /// Every name its proxies acknowledge under.
+    pub(super) fn proxy_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.draining.iter().map(|old| &old.proxy).chain([&self.proxy])
+    }
 }
 
 impl Mesh {
@@ -40,7 +75,7 @@ impl Mesh {
         let gone: Vec<Arc<str>> = self.nodes.keys().filter(|name| self.cluster.node(name).is_none()).cloned().collect();
         for name in gone {
             if let Some(node) = self.nodes.remove(&name) {
-                node.host.kill(self.config.removal);
+                node.proxy_hosts().for_each(|host| host.kill(self.config.removal));
             }
         }
     }
@@ -60,16 +95,25 @@ impl Mesh {
             name: format!("ztunnel/{name}"),
             addresses: vec![IpAddr::V4(address)],
         });
+        let (host, ztunnel) = self.launch(&name, &name, own);
+        let namespace = self.sim.node_namespace(id);
+        let proxy = name.clone();
+        let draining = Vec::new();
+        let node = NodeRuntime { id, namespace, proxies: own, host, ztunnel, proxy, incarnation: 1, draining };
+        self.nodes.insert(name, node);
+    }
+
+    /// Starts a proxy process for a node, which tells and acknowledges under the name `proxy`.
+    pub(super) fn launch(&self, node: &Arc<str>, proxy: &Arc<str>, own: NamespaceId) -> (SimHost, MeshZtunnel) {
         let host = self.sim.process(own, "ztunnel");
         let config = ZtunnelConfig {
-            node: name.clone(),
+            node: node.clone(),
             network: self.cluster.config().network.clone(),
             ..self.config.ztunnel.clone()
         };
-        let sink = Arc::new(ProxySink { node: name.clone(), host: host.clone(), journal: self.journal.clone() });
-        let source = self.control.subscribe(&name);
-        let ztunnel = Ztunnel::start(host.clone(), config, source, self.authority.for_node(&name), sink);
-        let namespace = self.sim.node_namespace(id);
-        self.nodes.insert(name, NodeRuntime { id, namespace, host, ztunnel });
+        let sink = Arc::new(ProxySink { node: proxy.clone(), host: host.clone(), journal: self.journal.clone() });
+        let source = self.control.subscribe(proxy);
+        let ztunnel = Ztunnel::start(host.clone(), config, source, self.authority.for_node(node), sink);
+        (host, ztunnel)
     }
 }

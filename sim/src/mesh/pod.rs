@@ -7,7 +7,7 @@ use proxy_core::ztunnel::WorkloadInfo;
 
 use super::apps::App;
 use crate::cluster::{ClusterConfig, Pod};
-use crate::node::SimHost;
+use crate::node::{KillMode, SimHost};
 use crate::record::AppPod;
 use crate::wire::NamespaceId;
 
@@ -52,6 +52,8 @@ pub(super) struct PodRuntime {
     /// They have.
     pub(super) running: bool,
     pub(super) app: Option<Box<dyn App>>,
+    /// How its connections end when it is gone, if not as all pods' do.
+    pub(super) removal: Option<KillMode>,
     pub(super) membership: Membership,
 }
 

@@ -108,7 +108,9 @@ impl World {
         let to = if pinned { Some(from) } else { self.topology.owner(from, address) };
         let path = to.map_or(0, |to| self.paths.between(from, to, &self.topology));
         let plain = to.map_or(u64::MAX, |_| self.paths.plain_latency(path, self.now));
-        Route { epoch: self.topology.epoch(), to, path, plain, lossy: to.is_some() && self.paths.is_lossy(path) }
+        let impaired = |to| self.impairments.is_active() && self.impairments.concern(from, to, &self.topology);
+        let lossy = to.is_some_and(|to| self.paths.is_lossy(path) || impaired(to));
+        Route { epoch: self.topology.epoch(), to, path, plain, lossy }
     }
 
     /// Puts a packet on its way.
@@ -125,6 +127,10 @@ impl World {
         }
         let bytes = in_flight.packet.wire_bytes(1500);
         self.counters.wire_bytes += bytes;
+        if self.impairments.is_active() {
+            self.send_impaired(in_flight, route, bytes);
+            return;
+        }
         let admission = match route.plain {
             u64::MAX => self.paths.admit(route.path, self.now, bytes, &mut self.digest),
             latency => Admission::Arrives(self.now + Duration::from_nanos(latency)),

@@ -10,11 +10,12 @@ use proxy_core::host::{Instant, Rng, WallTime};
 use super::arena::{Arena, Key};
 use super::clock::ClockModel;
 use super::flights::{Flights, InFlight};
+use super::impaired::Troubles;
 use super::sockets::{FlowKey, ListenSocket, Namespace, TcpSocket, UdpSocket};
 use crate::draws::RunDigest;
 use crate::event::{Event, NEAR, Queue, Timers};
 use crate::exec::{Executor, Parked, ProcessId};
-use crate::fabric::{Counters, FixedIndex, LinkTable, Paths, Topology, fixed_hash};
+use crate::fabric::{Counters, FixedIndex, Impairments, LinkTable, Paths, Topology, fixed_hash};
 use crate::seed::Seed;
 use crate::tcp::{Output, TcpConfig};
 use crate::wire::{Body, NamespaceId, Sight, SightKind, Tap};
@@ -56,6 +57,8 @@ pub(super) struct World {
     pub(super) timers: Timers<Parked>,
     pub(super) topology: Topology,
     pub(super) paths: Paths,
+    pub(super) impairments: Impairments,
+    pub(super) troubles: Troubles,
     pub(super) flights: Flights,
     pub(super) sockets: Arena<TcpSocket>,
     pub(super) flows: FixedIndex<FlowKey, Key>,
@@ -102,6 +105,8 @@ impl World {
             timers: Timers::default(),
             topology: Topology::default(),
             paths: Paths::new(seed, LinkTable::default()),
+            impairments: Impairments::default(),
+            troubles: Troubles::default(),
             flights: Flights::default(),
             sockets: Arena::new(),
             flows: FixedIndex::default(),
@@ -177,6 +182,13 @@ impl World {
             if self.counters.events > self.limits.events {
                 return Step::EventLimit;
             }
+            let event = match self.troubles.hold_nodes() {
+                false => event,
+                true => match self.hold_back(event) {
+                    Some(event) => event,
+                    None => continue,
+                },
+            };
             match event {
                 Event::Arrive(slot) => self.arrive(slot),
                 Event::Timer(timer) => {

@@ -29,6 +29,19 @@ pub struct Sight<'a> {
     pub packet: &'a Packet,
 }
 
+/// What a fault did to a packet that was not dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alteration {
+    /// It comes so many nanoseconds later, in its place.
+    Delayed(u64),
+    /// It is held back so many nanoseconds, and others overtake it.
+    HeldBack(u64),
+    /// It arrives twice.
+    Duplicated,
+    /// A byte of its payload is not what was sent.
+    Corrupted,
+}
+
 /// What happened to a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SightKind {
@@ -38,4 +51,6 @@ pub enum SightKind {
     Delivered,
     /// It was dropped.
     Dropped(DropReason),
+    /// A fault changed what becomes of it. Told between its leaving and its arrival, at the sender.
+    Impaired(Alteration),
 }

@@ -1,6 +1,6 @@
 //! [`Schedule`]: which proxy is sent what, and when. Pure: time comes in, deadlines go out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use proxy_core::state::{Push, Rejected, Resource, ResourceName, SharedUpdate};
 use sha2::{Digest, Sha256};
 
 use super::PushConfig;
+use super::disorder::{Disorder, pieces};
 use crate::control::resources::{Resources, diff};
 
 /// Counts changes of the truth from 1; 0 is "nothing was ever committed".
@@ -49,6 +50,8 @@ pub(super) struct Schedule {
     /// Differences on their way, so that subscribers in step share one.
     differences: Vec<(Revision, Revision, Weak<SharedUpdate>)>,
     next_nonce: u64,
+    /// What is wrong with the path to a node; the empty name is every node.
+    disorders: BTreeMap<Arc<str>, Disorder>,
 }
 
 /// When changes were noted that are not committed yet.
@@ -82,6 +85,8 @@ struct InFlight {
     due: Instant,
     push: Push,
     delivered: bool,
+    /// What is to follow before the version is there.
+    rest: VecDeque<Arc<SharedUpdate>>,
 }
 
 impl Schedule {
@@ -95,6 +100,7 @@ impl Schedule {
             subscribers: BTreeMap::new(),
             differences: Vec::new(),
             next_nonce: 1,
+            disorders: BTreeMap::new(),
         }
     }
 
@@ -173,6 +179,14 @@ impl Schedule {
         }
     }
 
+    /// Makes something wrong with the path to a node (the empty name: to all), or right again. Concerns pushes from now on.
+    pub(super) fn set_disorder(&mut self, node: &Arc<str>, disorder: Option<Disorder>) {
+        match disorder {
+            Some(disorder) => self.disorders.insert(node.clone(), disorder),
+            None => self.disorders.remove(node),
+        };
+    }
+
     /// Breaks or restores the stream to a node. What was on its way is lost; on return the node, which kept what it
     /// had, is sent the difference, removals included.
     pub(super) fn set_connected(&mut self, now: Instant, node: &str, connected: bool) {
@@ -211,13 +225,20 @@ impl Schedule {
                 &empty
             }
         };
-        let due = now + delay(&self.config, &mut subscriber.delays);
+        let disorder = self.disorders.get(node).or_else(|| self.disorders.get("")).copied();
+        let due = now + delay(&self.config, &mut subscriber.delays) + disorder.map_or(Duration::ZERO, |it| it.delay);
         let initial = subscriber.acked.is_none();
         let update = difference(&mut self.differences, from, &current);
+        // The first state of all is what a proxy waits for as a whole.
+        let mut rest = match disorder.filter(|_| !initial) {
+            Some(disorder) => pieces(&update, &disorder, &mut subscriber.delays),
+            None => VecDeque::new(),
+        };
+        let update = rest.pop_front().unwrap_or(update);
         let push = Push { nonce: self.next_nonce, update, initial };
         self.next_nonce += 1;
         if let Some(subscriber) = self.subscribers.get_mut(node) {
-            subscriber.in_flight = Some(InFlight { version: current, due, push, delivered: false });
+            subscriber.in_flight = Some(InFlight { version: current, due, push, delivered: false, rest });
         }
     }
 
@@ -247,7 +268,15 @@ impl Schedule {
         rejected: &[Rejected],
     ) -> Option<Acknowledged> {
         let subscriber = self.subscribers.get_mut(node).filter(|it| it.generation == generation)?;
-        let in_flight = subscriber.in_flight.take_if(|it| it.delivered && it.push.nonce == nonce)?;
+        let mut in_flight = subscriber.in_flight.take_if(|it| it.delivered && it.push.nonce == nonce)?;
+        if let Some(update) = in_flight.rest.pop_front() {
+            in_flight.due = now + delay(&self.config, &mut subscriber.delays);
+            in_flight.push = Push { nonce: self.next_nonce, update, initial: false };
+            in_flight.delivered = false;
+            self.next_nonce += 1;
+            subscriber.in_flight = Some(in_flight);
+            return None;
+        }
         // A refused resource is not sent again until it changes: sending the same would only be refused again.
         let revision = in_flight.version.revision;
         if !subscriber.rejected.is_empty() {
