@@ -14,6 +14,7 @@ use super::schema::{Arrivals, ClosingWay, Expect, NetworkSection, Signer};
 use crate::app::{Behaviour, Headers, Reading, Target};
 use crate::cluster::diagnostic::{Diagnostic, Source};
 use crate::cluster::yaml::Document;
+use crate::mesh::Fault;
 use crate::cluster::{ApplyOptions, ClusterConfig, LabelChange, ObjectReference};
 
 /// A scenario with every name looked up.
@@ -140,6 +141,21 @@ pub enum Action {
         /// Which object.
         object: ObjectReference,
     },
+    /// Something goes wrong.
+    Fault(FaultPlan),
+}
+
+/// Something that goes wrong, and for how long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultPlan {
+    /// Names its stream of chance.
+    pub name: String,
+    /// In words.
+    pub what: String,
+    /// What.
+    pub fault: Fault,
+    /// `None` is to the end.
+    pub lasts: Option<Duration>,
 }
 
 impl Action {
@@ -157,6 +173,7 @@ impl Action {
             Action::Label { .. } => "label",
             Action::Scale { .. } => "scale",
             Action::Restart { .. } => "restart",
+            Action::Fault(_) => "fault",
         }
     }
 

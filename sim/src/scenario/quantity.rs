@@ -49,6 +49,20 @@ pub enum Amount {
     Millionths(u64),
 }
 
+/// A share of all: `5%`, in millionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(pub u32);
+
+impl Share {
+    /// All.
+    pub const ALL: Share = Share(1_000_000);
+
+    /// As a probability.
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
+}
+
 /// A condition on a value: `>= 99.9%`, `<= 5ms`, `8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound<T> {
@@ -219,6 +233,45 @@ impl FromStr for Span {
     }
 }
 
+impl FromStr for Share {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<Amount>() {
+            Ok(Amount::Millionths(share)) => Ok(Share(share as u32)),
+            _ => Err(format!("`{text}` is not a share: write it like 5% or 0.1%")),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Amount::Millionths(self.0.into()).fmt(f)
+    }
+}
+
+impl fmt::Display for Bandwidth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bits if bits.is_multiple_of(1_000_000_000) => write!(f, "{}Gbps", bits / 1_000_000_000),
+            bits if bits.is_multiple_of(1_000_000) => write!(f, "{}Mbps", bits / 1_000_000),
+            bits if bits.is_multiple_of(1_000) => write!(f, "{}kbps", bits / 1_000),
+            bits => write!(f, "{bits}bps"),
+        }
+    }
+}
+
+macro_rules! written_as_shown {
+    ($($type:ty),*) => {$(
+        /// As it is read.
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
+}
+written_as_shown!(Time, Size, Bandwidth, Share, Rate);
+
 impl FromStr for Amount {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
@@ -372,6 +425,7 @@ read_from_text! {
     Rate, "Rate", "string", r"^[0-9]+/(ms|s|m|min|h)$", "How often: `200/s`, `30/m`.";
     Bandwidth, "Bandwidth", "string", r"^[0-9]+(\.[0-9]+)? ?([kKMG])?bps$", "Bits a second: `100Mbps`, `10Gbps`.";
     Size, "Size", "integer", r"^[0-9]+(\.[0-9]+)? ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?$", "Bytes: `512`, `64KiB`, `1MB`.";
+    Share, "Share", "string", r"^[0-9]+(\.[0-9]+)?%$", "A share of all: `5%`.";
     Span, "Span", "string", r"^.+\.\..+$", "From one time to another: `0s..10s`.";
     Bound<Amount>, "AmountBound", "integer", r"^(>=|<=|==|>|<)? ?[0-9]+(\.[0-9]+)?%?$", "A condition on a count or a share: `8`, `>= 99.9%`.";
     Bound<Time>, "TimeBound", "integer", r"^(>=|<=|==|>|<)? ?[0-9]+(\.[0-9]+)? ?(ns|us|µs|ms|s|m|min|h)$", "A condition on a time: `<= 5ms`.";

@@ -5,6 +5,7 @@
 //! step made.
 
 mod expectation;
+mod fault;
 mod heading;
 mod held;
 mod inline;

@@ -318,6 +318,9 @@ impl<'p> Runner<'p> {
             Action::Label { object, changes } => self.mesh.label(object, changes).map_err(in_words),
             Action::Scale { object, replicas } => self.mesh.scale(object, *replicas).map_err(in_words),
             Action::Restart { object } => self.mesh.restart(object).map_err(in_words),
+            Action::Fault(plan) => {
+                self.mesh.begin_fault(&plan.name, &plan.what, &plan.fault, plan.lasts).map(|_| ())
+            }
             _ => Ok(()),
         }
     }

@@ -5,6 +5,7 @@
 mod action;
 mod document;
 mod expect;
+pub mod fault;
 mod forms;
 
 use std::collections::BTreeMap;
@@ -238,9 +239,8 @@ pub struct Step {
     pub scale: Option<Spanned<ScaleStep>>,
     /// `kubectl rollout restart`, e.g. `deploy/ratings.shop`.
     pub restart: Option<Spanned<String>>,
-    /// Something that breaks. Not available yet.
-    #[schemars(with = "serde_json::Value")]
-    pub fault: Option<Spanned<serde_json::Value>>,
+    /// Something that goes wrong, for a while.
+    pub fault: Option<Spanned<fault::FaultStep>>,
     /// What must come of it. Without this, it only has to be possible.
     pub expect: Option<Spanned<Expect>>,
 }
