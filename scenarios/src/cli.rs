@@ -17,7 +17,8 @@ Examples:
   meshsim run shop.yaml --report out                       a page to look at
   meshsim list                                             what there is, and what it proves
 
-Exit status: 0 if everything held, 1 if an expectation or an invariant did not, 2 if the input is wrong.";
+Exit status: 0 if everything held, 1 if an expectation or an invariant of safety did not, 2 if the input is wrong,
+3 if only an invariant of liveness did not hold, 4 if a run crashed.";
 
 /// Ambient service meshes in virtual time, from ordinary Kubernetes YAML. Same input, same seed, same bytes.
 #[derive(Debug, Parser)]

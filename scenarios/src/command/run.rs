@@ -143,8 +143,15 @@ struct Show<'a> {
 struct Counts {
     passed: usize,
     failed: usize,
+    stalled: usize,
     crashed: usize,
     wrong: usize,
+}
+
+impl Counts {
+    fn bad(&self) -> usize {
+        self.failed + self.stalled + self.crashed
+    }
 }
 
 impl<'a> Show<'a> {
@@ -185,6 +192,7 @@ impl<'a> Show<'a> {
         match record.verdict {
             Verdict::Passed => self.counts.passed += 1,
             Verdict::Failed => self.counts.failed += 1,
+            Verdict::Stalled => self.counts.stalled += 1,
             Verdict::Crashed => self.counts.crashed += 1,
         }
         let passed = record.verdict == Verdict::Passed;
@@ -203,7 +211,7 @@ impl<'a> Show<'a> {
                 self.say(&self.text.page(&page))?;
             }
         }
-        self.progress.step(&record.scenario, self.counts.failed + self.counts.crashed);
+        self.progress.step(&record.scenario, self.counts.bad());
         if self.arguments.json.is_some() {
             self.records.push(record);
         }
@@ -214,8 +222,8 @@ impl<'a> Show<'a> {
         self.progress.end();
         if self.several {
             let counts = &self.counts;
-            let total = counts.passed + counts.failed + counts.crashed + counts.wrong;
-            let bad = counts.failed + counts.crashed + counts.wrong;
+            let bad = counts.bad() + counts.wrong;
+            let total = counts.passed + bad;
             self.say(&self.text.total(total, bad, self.wall.elapsed()))?;
             if let Some(replay) = &self.replay {
                 self.say(&self.text.replay(replay))?;
@@ -235,8 +243,10 @@ impl<'a> Show<'a> {
         }
         Ok(match self.counts {
             Counts { wrong: 1.., .. } => Ending::WrongInput,
-            Counts { failed: 0, crashed: 0, .. } => Ending::Held,
-            _ => Ending::Failed,
+            Counts { crashed: 1.., .. } => Ending::Crashed,
+            Counts { failed: 1.., .. } => Ending::Failed,
+            Counts { stalled: 1.., .. } => Ending::Stalled,
+            _ => Ending::Held,
         })
     }
 }

@@ -49,10 +49,7 @@ impl Counters {
             ("connections_refused", self.connections_refused),
             ("connections_redirected", self.connections_redirected),
         ];
-        let injected = [
-            ("packets_corrupted", self.packets_corrupted),
-            ("packets_duplicated", self.packets_duplicated),
-        ];
+        let injected = [("packets_corrupted", self.packets_corrupted), ("packets_duplicated", self.packets_duplicated)];
         let injected = injected.into_iter().filter(|&(_, count)| count > 0);
         let drops = DROP_REASONS
             .iter()

@@ -8,10 +8,10 @@ mod path;
 mod topology;
 
 pub(crate) use counters::Counters;
-pub(crate) use index::FixedIndex;
-pub(crate) use index::fixed_hash;
 pub(crate) use impairment::Impairments;
 pub use impairment::{Effect, ImpairmentId, Scope};
+pub(crate) use index::FixedIndex;
+pub(crate) use index::fixed_hash;
 pub use link::{Distance, Latency, Link, LinkTable};
 pub(crate) use path::{Admission, Paths};
 pub(crate) use topology::Topology;

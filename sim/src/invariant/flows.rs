@@ -35,6 +35,8 @@ pub(super) struct Server {
     pub(super) pod: Arc<AppPod>,
     pub(super) accepted: Instant,
     pub(super) local: SocketAddr,
+    /// Who it sees as its client.
+    pub(super) peer: SocketAddr,
 }
 
 /// How one side ended.
@@ -86,12 +88,13 @@ impl Flows {
             AppEvent::Reused { flow, client, intended, .. } => {
                 self.pending.insert(*flow, Pending { since: at, client: client.clone(), intended: intended.clone() });
             }
-            AppEvent::Accepted { connection, server, local, .. } => {
+            AppEvent::Accepted { connection, server, local, peer, .. } => {
                 if let Some(connection) = self.connections.get_mut(connection) {
                     connection.server.get_or_insert_with(|| Server {
                         pod: server.clone(),
                         accepted: at,
                         local: *local,
+                        peer: *peer,
                     });
                 }
             }

@@ -40,7 +40,7 @@ impl Mesh {
     }
 
     /// Whether the pod should be in the mesh, by the labels of now.
-    fn is_wanted(&self, uid: &str) -> bool {
+    pub(super) fn is_wanted(&self, uid: &str) -> bool {
         let Some(runtime) = self.pods.get(uid) else { return false };
         let Some(pod) = self.cluster.pod(&runtime.pod.meta.key).filter(|pod| pod.meta.uid == runtime.pod.meta.uid)
         else {

@@ -198,9 +198,10 @@ impl Fault {
     /// The object whose pods it concerns, where it concerns processes of pods.
     pub(super) fn pods(&self) -> Option<&ObjectReference> {
         match self {
-            Fault::SlowReader { pods, .. } | Fault::Crash { pods, .. } | Fault::Lose { pods } | Fault::Evict { pods, .. } => {
-                Some(pods)
-            }
+            Fault::SlowReader { pods, .. }
+            | Fault::Crash { pods, .. }
+            | Fault::Lose { pods }
+            | Fault::Evict { pods, .. } => Some(pods),
             Fault::Pause { place: Place::Pods(pods), .. } => Some(pods),
             _ => None,
         }

@@ -37,7 +37,13 @@ impl Mesh {
     ///
     /// # Errors
     /// In words, when there is nothing it could happen to; then nothing happens.
-    pub fn begin_fault(&mut self, name: &str, what: &str, fault: &Fault, lasts: Option<Duration>) -> Result<u64, String> {
+    pub fn begin_fault(
+        &mut self,
+        name: &str,
+        what: &str,
+        fault: &Fault,
+        lasts: Option<Duration>,
+    ) -> Result<u64, String> {
         let (touched, pods) = self.touched(fault)?;
         self.faults.last += 1;
         let number = self.faults.last;
@@ -294,12 +300,14 @@ impl Mesh {
     }
 
     fn cut_off_all(&mut self, only: Option<&Arc<str>>) {
-        let nodes: Vec<Arc<str>> = self.nodes.keys().filter(|node| only.is_none_or(|only| only == *node)).cloned().collect();
+        let nodes: Vec<Arc<str>> =
+            self.nodes.keys().filter(|node| only.is_none_or(|only| only == *node)).cloned().collect();
         nodes.iter().for_each(|node| self.cut_off(node));
     }
 
     fn restore_all(&mut self, only: Option<&Arc<str>>) {
-        let nodes: Vec<Arc<str>> = self.nodes.keys().filter(|node| only.is_none_or(|only| only == *node)).cloned().collect();
+        let nodes: Vec<Arc<str>> =
+            self.nodes.keys().filter(|node| only.is_none_or(|only| only == *node)).cloned().collect();
         nodes.iter().for_each(|node| self.restore(node));
     }
 }

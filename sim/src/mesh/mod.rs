@@ -14,6 +14,7 @@ mod agent;
 mod apps;
 mod change;
 mod config;
+mod convergence;
 mod driver;
 mod fault;
 mod faults;
@@ -28,6 +29,6 @@ mod work;
 
 pub use apps::{App, AppFactory, AppStart, NoApps};
 pub use config::{AgentConfig, MeshConfig, VirtualServiceConfig};
-pub use fault::{AuthorityTrouble, Between, ClockChange, ConfigTrouble, Fault, Place};
 pub use driver::{ClusterView, Mesh, MeshError};
+pub use fault::{AuthorityTrouble, Between, ClockChange, ConfigTrouble, Fault, Place};
 pub use node::MeshZtunnel;

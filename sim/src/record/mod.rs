@@ -5,7 +5,9 @@ mod observation;
 mod result;
 
 pub use journal::Journal;
-pub use observation::{FaultFact, FaultKind, AppEvent, AppPod, Ending, FlowEnd, FlowId, Observation, ObservationKind, Tally, WireFact};
+pub use observation::{
+    AppEvent, AppPod, Ending, FaultFact, FaultKind, FlowEnd, FlowId, Observation, ObservationKind, Tally, WireFact,
+};
 pub use result::{
     Backend, Evidence, Hop, LoadResult, Outcome, QuantilesNs, RequestResult, RunRecord, StepResult, TopologyNode,
     TopologyPod, Verdict, Violation,

@@ -14,8 +14,8 @@ use super::schema::{Arrivals, ClosingWay, Expect, NetworkSection, Signer};
 use crate::app::{Behaviour, Headers, Reading, Target};
 use crate::cluster::diagnostic::{Diagnostic, Source};
 use crate::cluster::yaml::Document;
-use crate::mesh::Fault;
 use crate::cluster::{ApplyOptions, ClusterConfig, LabelChange, ObjectReference};
+use crate::mesh::Fault;
 
 /// A scenario with every name looked up.
 #[derive(Clone, Debug)]

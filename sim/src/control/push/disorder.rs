@@ -35,7 +35,8 @@ pub(super) fn pieces(update: &Arc<SharedUpdate>, disorder: &Disorder, dice: &mut
     let mut parts: Vec<Arc<SharedUpdate>> = match disorder.split {
         None => vec![update.clone()],
         Some(order) => {
-            let removed = update.removed.iter().map(|name| Update { removed: vec![name.clone()], upserted: Vec::new() });
+            let removed =
+                update.removed.iter().map(|name| Update { removed: vec![name.clone()], upserted: Vec::new() });
             let upserted =
                 update.upserted.iter().map(|resource| Update { removed: Vec::new(), upserted: vec![resource.clone()] });
             let mut parts: Vec<Update> = removed.chain(upserted).collect();

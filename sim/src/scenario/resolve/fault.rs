@@ -278,8 +278,12 @@ fn authority(form: &AuthorityFault) -> Read<(String, Fault)> {
         (None, None, Some(Rotation::Publish)) => {
             ("publishes a new root", AuthorityTrouble::Rotate(RotationStep::Publish))
         }
-        (None, None, Some(Rotation::Switch)) => ("signs with the new root", AuthorityTrouble::Rotate(RotationStep::Switch)),
-        (None, None, Some(Rotation::Retire)) => ("retires the old root", AuthorityTrouble::Rotate(RotationStep::Retire)),
+        (None, None, Some(Rotation::Switch)) => {
+            ("signs with the new root", AuthorityTrouble::Rotate(RotationStep::Switch))
+        }
+        (None, None, Some(Rotation::Retire)) => {
+            ("retires the old root", AuthorityTrouble::Rotate(RotationStep::Retire))
+        }
         _ => return Err(Problem::new("an authority is one of `down`, `slow` or `rotate`")),
     };
     Ok((format!(" {words}"), Fault::Authority(trouble)))

@@ -105,6 +105,8 @@ struct Runner<'p> {
     forgotten: Instant,
     /// When everything was over and what is held open was let go: what happens later is not the scenario's.
     closing: Option<Instant>,
+    /// What had not followed from the truth in time, in words.
+    diverged: Vec<String>,
 }
 
 /// A step that was taken.
@@ -157,6 +159,7 @@ impl<'p> Runner<'p> {
             settled: None,
             forgotten: Instant::START,
             closing: None,
+            diverged: Vec::new(),
         };
         for manifest in &plan.manifests {
             runner.mesh.apply(&manifest.documents, &manifest.options).map_err(RunError::Input)?;
@@ -214,10 +217,23 @@ impl<'p> Runner<'p> {
             return self.advance(limit);
         }
         self.closing = Some(self.mesh.now());
+        self.converge()?;
         for taken in &self.steps {
             taken.doing.finish();
         }
         self.advance(self.mesh.now() + QUIET)
+    }
+
+    /// Ends every fault, and gives what follows from the truth the time it may take.
+    fn converge(&mut self) -> Result<(), StallReport> {
+        self.mesh.heal();
+        let given = self.oversight.as_ref().map_or(Duration::ZERO, Oversight::convergence);
+        let limit = self.mesh.now() + given;
+        while !self.mesh.is_settled() && self.mesh.now() < limit {
+            self.advance((self.mesh.now() + SLICE).min(limit))?;
+        }
+        self.diverged = self.mesh.divergences();
+        Ok(())
     }
 
     fn is_over(&self, last_load: Option<Instant>) -> bool {
@@ -318,9 +334,7 @@ impl<'p> Runner<'p> {
             Action::Label { object, changes } => self.mesh.label(object, changes).map_err(in_words),
             Action::Scale { object, replicas } => self.mesh.scale(object, *replicas).map_err(in_words),
             Action::Restart { object } => self.mesh.restart(object).map_err(in_words),
-            Action::Fault(plan) => {
-                self.mesh.begin_fault(&plan.name, &plan.what, &plan.fault, plan.lasts).map(|_| ())
-            }
+            Action::Fault(plan) => self.mesh.begin_fault(&plan.name, &plan.what, &plan.fault, plan.lasts).map(|_| ()),
             _ => Ok(()),
         }
     }
