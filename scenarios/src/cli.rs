@@ -14,6 +14,7 @@ Examples:
   meshsim run shop.yaml --seeds 1..200                     the same under 200 seeds
   meshsim run shop.yaml --seed 7 --until 5.2s              replay, and stop there
   meshsim run shop.yaml --json - | jq .verdict             for other programs
+  meshsim run shop.yaml --pcap shop.pcapng                 for Wireshark, decrypted
   meshsim run shop.yaml --report out                       a page to look at
   meshsim list                                             what there is, and what it proves
 
@@ -60,6 +61,11 @@ pub(crate) struct RunArguments {
     /// Write a page for each run into this folder
     #[arg(long, value_name = "FOLDER")]
     pub(crate) report: Option<PathBuf>,
+
+    /// Write what goes over the wires to a pcapng file, TLS secrets included; a folder (or a path that ends in `/`) gets a
+    /// file for each pod and proxy. One run only
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
 
     /// Stop at this virtual time, e.g. 5.2s
     #[arg(long, value_name = "TIME")]

@@ -22,3 +22,4 @@ pub use error::TlsError;
 pub(crate) use handshake::check_leaf;
 pub use handshake::{Peer, Secured, TlsStream, accept, connect, validity};
 pub use key::SigningKey;
+pub use rustls::KeyLog;

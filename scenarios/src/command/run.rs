@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
+use sim::pcap::Capture;
 use sim::record::{RunRecord, Verdict};
 use sim::scenario::{Plan, RunError, RunOptions};
 
 use crate::cli::RunArguments;
+use crate::output::captures;
 use crate::output::{Paint, Progress, Text};
 use crate::{Ending, files};
 
@@ -50,9 +52,20 @@ pub(crate) fn run(arguments: &RunArguments) -> io::Result<Ending> {
     };
     let jobs: Vec<Job> = (0..plans.len()).flat_map(|plan| seeds.iter().map(move |&seed| Job { plan, seed })).collect();
     can_write(arguments)?;
+    let captures = match &arguments.pcap {
+        None => Vec::new(),
+        Some(_) if jobs.len() > 1 => {
+            writeln!(io::stderr(), "meshsim: `--pcap` takes one run, these are {}", jobs.len())?;
+            return Ok(Ending::WrongInput);
+        }
+        Some(path) => vec![captures::open(path, &plans[0].name)?],
+    };
     let reached = Arc::default();
     let mut show = Show::new(arguments, jobs.len(), &reached);
-    work_off(&plans, &jobs, arguments, &reached, |done| show.one(done))?;
+    work_off(&plans, &jobs, arguments, &captures, &reached, |done| show.one(done))?;
+    for capture in &captures {
+        capture.finish().map_err(|error| within(arguments.pcap.as_deref().unwrap_or(Path::new("-")), error))?;
+    }
     show.end()
 }
 
@@ -69,7 +82,7 @@ fn can_write(arguments: &RunArguments) -> io::Result<()> {
 }
 
 /// The error with the path it is about.
-fn within(path: &Path, error: io::Error) -> io::Error {
+pub(crate) fn within(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
@@ -78,6 +91,7 @@ fn work_off(
     plans: &[Plan],
     jobs: &[Job],
     arguments: &RunArguments,
+    captures: &[Capture],
     reached: &Arc<AtomicU64>,
     mut take: impl FnMut(Done) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -97,6 +111,7 @@ fn work_off(
                         seed: job.seed,
                         until: arguments.until.map(|time| time.0),
                         task_order: arguments.task_order.into(),
+                        captures: captures.to_vec(),
                         reached: Some(reached.clone()),
                     };
                     let started = Instant::now();

@@ -1,5 +1,6 @@
 //! What people read: colours, words, progress.
 
+pub(crate) mod captures;
 mod group;
 mod paint;
 mod path;

@@ -82,6 +82,11 @@ impl Sim {
         self.engine().with(|world| world.clocks.get(node.0 as usize).copied().unwrap_or_default())
     }
 
+    /// What a namespace is called.
+    pub fn namespace_name(&self, namespace: NamespaceId) -> String {
+        self.engine().with(|world| world.topology.name(namespace).to_owned())
+    }
+
     /// The fingerprint so far, and when it was taken: cheap enough to be asked often.
     pub fn fingerprint(&self) -> (Instant, crate::draws::Fingerprint) {
         (self.now(), self.digest())

@@ -18,7 +18,7 @@ use crate::exec::{Executor, Parked, ProcessId};
 use crate::fabric::{Counters, FixedIndex, Impairments, LinkTable, Paths, Topology, fixed_hash};
 use crate::seed::Seed;
 use crate::tcp::{Output, TcpConfig};
-use crate::wire::{Body, NamespaceId, Sight, SightKind, Tap};
+use crate::wire::{Body, DropReason, NamespaceId, Sight, SightKind, Tap};
 
 /// Fewer events than this are not worth looking at ahead.
 const WORTHWHILE: usize = 4;
@@ -312,11 +312,24 @@ impl World {
     /// Shows a packet to every tap.
     pub(super) fn show(&self, what: SightKind, in_flight: &InFlight) {
         for tap in &self.taps {
-            let delivered = what == SightKind::Delivered;
+            // What is lost where it should have arrived is seen there.
+            let there = matches!(
+                what,
+                SightKind::Delivered
+                    | SightKind::Dropped(
+                        DropReason::NodeDown
+                            | DropReason::NamespaceGone
+                            | DropReason::NoSocket
+                            | DropReason::BacklogFull
+                            | DropReason::ReceiveBufferFull
+                    )
+            );
+            let namespace = if there { in_flight.to } else { in_flight.from };
             tap.packet(&Sight {
                 at: self.now,
                 what,
-                namespace: if delivered { in_flight.to } else { in_flight.from },
+                namespace,
+                place: self.topology.name(namespace),
                 mark: in_flight.mark,
                 redirect: (in_flight.redirect != 0).then_some(in_flight.redirect),
                 local: in_flight.from == in_flight.to,

@@ -19,6 +19,8 @@ pub struct Sight<'a> {
     pub what: SightKind,
     /// Where: the sender's namespace when sent or dropped, the receiver's when delivered.
     pub namespace: NamespaceId,
+    /// What it is called.
+    pub place: &'a str,
     /// Firewall mark of the sending socket; 0 for none.
     pub mark: u32,
     /// The proxy port capture sent this connection to, on either of its directions.

@@ -4,6 +4,7 @@
 mod doing;
 mod outcome;
 mod oversight;
+mod watch;
 mod whole;
 mod world;
 
@@ -29,6 +30,7 @@ use crate::fabric::{Latency, Link, LinkTable, NodeSpec};
 use crate::invariant::WireWatch;
 use crate::mesh::{Mesh, MeshConfig, MeshError};
 use crate::node::SimHost;
+use crate::pcap::Capture;
 use crate::record::RunRecord;
 
 /// How often the observations are read while time passes, and progress is told.
@@ -47,6 +49,8 @@ pub struct RunOptions {
     pub until: Option<Duration>,
     /// Order of tasks ready at the same instant.
     pub task_order: TaskOrder,
+    /// Who writes down what goes over the wires.
+    pub captures: Vec<Capture>,
     /// Where the run tells how far it has come, in virtual nanoseconds, for whoever shows progress.
     pub reached: Option<Arc<AtomicU64>>,
 }
@@ -125,6 +129,10 @@ impl<'p> Runner<'p> {
         config.sim.seed = seed;
         config.sim.task_order = options.task_order;
         config.cluster.seed = seed;
+        if !options.captures.is_empty() {
+            config.ztunnel.acceptor.tls.key_log = Some(Arc::new(watch::Secrets(options.captures.clone())));
+        }
+        let epoch = config.sim.epoch;
         let view: LateView = Arc::new(OnceLock::new());
         let pods = Pods::default();
         let problems = Arc::new(Mutex::new(Vec::new()));
@@ -140,6 +148,7 @@ impl<'p> Runner<'p> {
         })?;
         let _ = view.set(mesh.view());
         mesh.sim().add_tap(Arc::new(WireWatch::new(mesh.journal().clone())));
+        options.captures.iter().for_each(|capture| capture.attach(mesh.sim(), epoch));
         let names = Arc::new(ClusterNames(view.clone()));
         let clients = Clients { pods, view, names, journal: mesh.journal().clone() };
         let notices = plan.notices.iter().map(ToString::to_string).collect();
@@ -251,6 +260,7 @@ impl<'p> Runner<'p> {
             let result = self.mesh.run_until(next);
             for observation in self.mesh.journal().take() {
                 self.paths.observe(&observation);
+                watch::name_addresses(&self.options.captures, &observation);
                 if let Some(oversight) = &mut self.oversight {
                     oversight.observe(&observation);
                 }
