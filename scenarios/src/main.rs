@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Run(arguments) => command::run::run(&arguments),
         Command::List(arguments) => command::list::run(&arguments),
+        Command::Replay(arguments) => command::replay::run(&arguments),
         Command::Schema(arguments) => command::schema::run(&arguments),
     };
     match ended {

@@ -1,5 +1,6 @@
 //! What the command does: one file a subcommand.
 
 pub(crate) mod list;
+pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod schema;

@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use sim::pcap::Capture;
 use sim::record::{RunRecord, Verdict};
+use sim::scenario::replay::Artefact;
 use sim::scenario::{Plan, RunError, RunOptions};
 
 use crate::cli::RunArguments;
-use crate::output::captures;
 use crate::output::{Paint, Progress, Text};
+use crate::output::{captures, saves};
 use crate::{Ending, files};
 
 /// One run to make.
@@ -23,7 +24,7 @@ struct Job {
 
 /// What came of a job, and how long it took by the clock on the wall.
 struct Done {
-    result: Result<RunRecord, RunError>,
+    result: Result<(RunRecord, io::Result<()>), RunError>,
     wall: std::time::Duration,
 }
 
@@ -52,6 +53,10 @@ pub(crate) fn run(arguments: &RunArguments) -> io::Result<Ending> {
     };
     let jobs: Vec<Job> = (0..plans.len()).flat_map(|plan| seeds.iter().map(move |&seed| Job { plan, seed })).collect();
     can_write(arguments)?;
+    if arguments.save.as_deref().is_some_and(|path| jobs.len() > 1 && !saves::is_folder(path)) {
+        writeln!(io::stderr(), "meshsim: `--save` takes a folder for {} runs: end it in `/`", jobs.len())?;
+        return Ok(Ending::WrongInput);
+    }
     let captures = match &arguments.pcap {
         None => Vec::new(),
         Some(_) if jobs.len() > 1 => {
@@ -112,10 +117,11 @@ fn work_off(
                         until: arguments.until.map(|time| time.0),
                         task_order: arguments.task_order.into(),
                         captures: captures.to_vec(),
+                        log: None,
                         reached: Some(reached.clone()),
                     };
                     let started = Instant::now();
-                    let result = sim::scenario::run(&plans[job.plan], &options);
+                    let result = make(&plans[job.plan], &options, arguments.save.as_deref());
                     if sender.send((number, Done { result, wall: started.elapsed() })).is_err() {
                         break;
                     }
@@ -137,6 +143,17 @@ fn work_off(
         }
         Ok(())
     })
+}
+
+/// Makes one run, and saves it if that is asked for.
+fn make(plan: &Plan, options: &RunOptions, save: Option<&Path>) -> Result<(RunRecord, io::Result<()>), RunError> {
+    let Some(path) = save else { return Ok((sim::scenario::run(plan, options)?, Ok(()))) };
+    let (record, artefact) = Artefact::record(plan, options)?;
+    if !saves::wanted(path, &record) {
+        return Ok((record, Ok(())));
+    }
+    let saved = saves::write(path, &record, &artefact);
+    Ok((record, saved))
 }
 
 /// Shows results as they come.
@@ -198,7 +215,10 @@ impl<'a> Show<'a> {
 
     fn one(&mut self, done: Done) -> io::Result<()> {
         let record = match done.result {
-            Ok(record) => record,
+            Ok((record, saved)) => {
+                saved?;
+                record
+            }
             Err(error) => {
                 self.counts.wrong += 1;
                 return self.progress.aside(|| writeln!(io::stderr(), "{error}"));

@@ -5,6 +5,7 @@ mod group;
 mod paint;
 mod path;
 mod progress;
+pub(crate) mod saves;
 mod text;
 mod units;
 

@@ -330,6 +330,7 @@ impl World {
                 what,
                 namespace,
                 place: self.topology.name(namespace),
+                node: self.topology.node(self.topology.node_of(namespace)).map_or("", |node| &node.name),
                 mark: in_flight.mark,
                 redirect: (in_flight.redirect != 0).then_some(in_flight.redirect),
                 local: in_flight.from == in_flight.to,

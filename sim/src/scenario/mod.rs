@@ -2,6 +2,7 @@
 //!
 //! - [`schema`]: the file as written; [`quantity`]: the quantities in it.
 //! - [`plan`]: the file with every name looked up; resolving does that and says what is wrong.
+//! - [`replay`]: a run in one file, and running it again.
 //! - [`run`]: from a plan to a [`RunRecord`](crate::record::RunRecord): steps, paths, explanations, expectations.
 
 mod expect;
@@ -9,6 +10,7 @@ mod explain;
 mod path;
 pub mod plan;
 pub mod quantity;
+pub mod replay;
 mod resolve;
 mod runner;
 pub mod schema;

@@ -42,6 +42,8 @@ pub struct Plan {
     pub loads: Vec<PlannedLoad>,
     /// Ids of invariants that are not checked, with the reason.
     pub switched_off: BTreeMap<String, String>,
+    /// The file's own text (under the empty name) and that of every file it names, by the name written.
+    pub sources: BTreeMap<String, String>,
     /// Worth knowing, not wrong.
     pub notices: Vec<Diagnostic>,
 }

@@ -21,6 +21,8 @@ pub struct Sight<'a> {
     pub namespace: NamespaceId,
     /// What it is called.
     pub place: &'a str,
+    /// The node it is on.
+    pub node: &'a str,
     /// Firewall mark of the sending socket; 0 for none.
     pub mark: u32,
     /// The proxy port capture sent this connection to, on either of its directions.

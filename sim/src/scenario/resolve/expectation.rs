@@ -68,7 +68,7 @@ fn written(expect: &Expect) -> Vec<(&'static str, &'static [Of])> {
     all.into_iter().chain(more).filter(|(_, there, _)| *there).map(|(name, _, of)| (name, of)).collect()
 }
 
-impl Resolver<'_> {
+impl Resolver {
     /// `Some(None)` if nothing is expected, `None` if something is wrong with it.
     pub(super) fn expectation(&mut self, expect: Option<&Spanned<Expect>>, of: Of) -> Option<Option<Expectation>> {
         let Some(expect) = expect else { return Some(None) };

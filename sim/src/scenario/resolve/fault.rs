@@ -21,7 +21,7 @@ use crate::scenario::schema::fault::{
 
 type Read<T> = Result<T, Problem>;
 
-impl Resolver<'_> {
+impl Resolver {
     pub(super) fn fault(&mut self, step: &Spanned<FaultStep>, at: Instant) -> Option<(Action, String)> {
         let read = read(&self.cluster, step);
         let (kind, words, fault) = self.check(step.position, read)?;

@@ -22,7 +22,7 @@ use crate::scenario::schema::{
     RequestStep, Step,
 };
 
-impl Resolver<'_> {
+impl Resolver {
     pub(super) fn steps(&mut self, steps: &[Spanned<Step>]) -> Vec<PlannedStep> {
         let mut in_order: Vec<&Spanned<Step>> = steps.iter().collect();
         in_order.sort_by_key(|step| step.at);

@@ -22,6 +22,7 @@ use self::oversight::Oversight;
 use self::world::{Clients, ClusterNames, EchoEverywhere, LateView, LoadTraffic, Pods};
 use super::path::{Paths, Wanted};
 use super::plan::{Action, ParsedManifest, Plan, PlannedLoad, PlannedStep};
+use super::replay::Logger;
 use super::schema::{ClosingWay, LinkForm, NetworkSection};
 use crate::app::{Load, LoadSpec, Order, Schedule, StreamHandle};
 use crate::cluster::{Diagnostic, Problem};
@@ -51,6 +52,8 @@ pub struct RunOptions {
     pub task_order: TaskOrder,
     /// Who writes down what goes over the wires.
     pub captures: Vec<Capture>,
+    /// Where what happens is logged, to find where two runs part.
+    pub log: Option<Logger>,
     /// Where the run tells how far it has come, in virtual nanoseconds, for whoever shows progress.
     pub reached: Option<Arc<AtomicU64>>,
 }
@@ -148,6 +151,9 @@ impl<'p> Runner<'p> {
         })?;
         let _ = view.set(mesh.view());
         mesh.sim().add_tap(Arc::new(WireWatch::new(mesh.journal().clone())));
+        if let Some(log) = &options.log {
+            mesh.sim().add_tap(Arc::new(log.clone()));
+        }
         options.captures.iter().for_each(|capture| capture.attach(mesh.sim(), epoch));
         let names = Arc::new(ClusterNames(view.clone()));
         let clients = Clients { pods, view, names, journal: mesh.journal().clone() };
@@ -266,6 +272,9 @@ impl<'p> Runner<'p> {
                 }
             }
             let now = self.mesh.now();
+            if let Some(log) = &self.options.log {
+                log.digest(now, self.mesh.sim().digest().to_string());
+            }
             if let Some(reached) = &self.options.reached {
                 reached.store(now.as_nanos(), Ordering::Relaxed);
             }
