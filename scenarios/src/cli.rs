@@ -71,6 +71,10 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
 
+    /// Write what happened when, in virtual time, as a trace for ui.perfetto.dev. One run only
+    #[arg(long, value_name = "FILE")]
+    pub(crate) perfetto: Option<PathBuf>,
+
     /// Save the run, with all it depends on, for `meshsim replay`; a folder (or a path that ends in `/`) gets a file for each
     /// run that did not hold
     #[arg(long, value_name = "FILE")]

@@ -9,7 +9,7 @@ use std::time::Instant;
 use sim::pcap::Capture;
 use sim::record::{RunRecord, Verdict};
 use sim::scenario::replay::Artefact;
-use sim::scenario::{Plan, RunError, RunOptions};
+use sim::scenario::{Plan, RunError, RunOptions, Timeline};
 
 use crate::cli::RunArguments;
 use crate::output::{Paint, Progress, Text};
@@ -57,19 +57,24 @@ pub(crate) fn run(arguments: &RunArguments) -> io::Result<Ending> {
         writeln!(io::stderr(), "meshsim: `--save` takes a folder for {} runs: end it in `/`", jobs.len())?;
         return Ok(Ending::WrongInput);
     }
+    let single = arguments.pcap.as_ref().map(|_| "--pcap").or(arguments.perfetto.as_ref().map(|_| "--perfetto"));
+    if let Some(option) = single.filter(|_| jobs.len() > 1) {
+        writeln!(io::stderr(), "meshsim: `{option}` takes one run, these are {}", jobs.len())?;
+        return Ok(Ending::WrongInput);
+    }
+    let timeline = arguments.perfetto.as_ref().map(|_| Timeline::default());
     let captures = match &arguments.pcap {
         None => Vec::new(),
-        Some(_) if jobs.len() > 1 => {
-            writeln!(io::stderr(), "meshsim: `--pcap` takes one run, these are {}", jobs.len())?;
-            return Ok(Ending::WrongInput);
-        }
         Some(path) => vec![captures::open(path, &plans[0].name)?],
     };
     let reached = Arc::default();
     let mut show = Show::new(arguments, jobs.len(), &reached);
-    work_off(&plans, &jobs, arguments, &captures, &reached, |done| show.one(done))?;
+    work_off(&plans, &jobs, arguments, (&captures, timeline.as_ref()), &reached, |done| show.one(done))?;
     for capture in &captures {
         capture.finish().map_err(|error| within(arguments.pcap.as_deref().unwrap_or(Path::new("-")), error))?;
+    }
+    if let (Some(path), Some(timeline)) = (&arguments.perfetto, &timeline) {
+        std::fs::write(path, timeline.to_json()).map_err(|error| within(path, error))?;
     }
     show.end()
 }
@@ -96,7 +101,7 @@ fn work_off(
     plans: &[Plan],
     jobs: &[Job],
     arguments: &RunArguments,
-    captures: &[Capture],
+    (captures, timeline): (&[Capture], Option<&Timeline>),
     reached: &Arc<AtomicU64>,
     mut take: impl FnMut(Done) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -117,6 +122,7 @@ fn work_off(
                         until: arguments.until.map(|time| time.0),
                         task_order: arguments.task_order.into(),
                         captures: captures.to_vec(),
+                        timeline: timeline.cloned(),
                         log: None,
                         reached: Some(reached.clone()),
                     };

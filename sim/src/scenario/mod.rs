@@ -14,11 +14,13 @@ pub mod replay;
 mod resolve;
 mod runner;
 pub mod schema;
+mod timeline;
 mod workload;
 
 use std::path::Path;
 
 pub use plan::Plan;
+pub use timeline::Timeline;
 pub use runner::{RunError, RunOptions, run};
 
 /// Whether a file is more likely a scenario than a Kubernetes manifest: for searching folders. A file that cannot be read

@@ -24,6 +24,7 @@ use super::path::{Paths, Wanted};
 use super::plan::{Action, ParsedManifest, Plan, PlannedLoad, PlannedStep};
 use super::replay::Logger;
 use super::schema::{ClosingWay, LinkForm, NetworkSection};
+use super::timeline::Timeline;
 use crate::app::{Load, LoadSpec, Order, Schedule, StreamHandle};
 use crate::cluster::{Diagnostic, Problem};
 use crate::exec::{StallReport, TaskOrder};
@@ -52,6 +53,8 @@ pub struct RunOptions {
     pub task_order: TaskOrder,
     /// Who writes down what goes over the wires.
     pub captures: Vec<Capture>,
+    /// Where what happens is drawn, for Perfetto.
+    pub timeline: Option<Timeline>,
     /// Where what happens is logged, to find where two runs part.
     pub log: Option<Logger>,
     /// Where the run tells how far it has come, in virtual nanoseconds, for whoever shows progress.
@@ -266,6 +269,9 @@ impl<'p> Runner<'p> {
             let result = self.mesh.run_until(next);
             for observation in self.mesh.journal().take() {
                 self.paths.observe(&observation);
+                if let Some(timeline) = &self.options.timeline {
+                    timeline.observe(&observation);
+                }
                 watch::name_addresses(&self.options.captures, &observation);
                 if let Some(oversight) = &mut self.oversight {
                     oversight.observe(&observation);
