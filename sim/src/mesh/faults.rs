@@ -52,7 +52,9 @@ impl Mesh {
         let mut active = Active { fault: fault.clone(), fact, impairment: None, pods, clock: None };
         self.inflict(name, &mut active)?;
         self.faults.active.insert(number, active);
-        if fault.is_momentary() {
+        // An upgrade is over when the old proxy is gone.
+        let goes_on = matches!(fault, Fault::ProxyUpgrade { .. });
+        if fault.is_momentary() && !goes_on {
             self.end_fault(number);
         } else if let Some(lasts) = lasts {
             self.agenda.add(self.now() + lasts, Work::EndFault(number));
@@ -205,6 +207,15 @@ impl Mesh {
         }
         let fact = FaultFact { begins: false, ..active.fact };
         self.journal.record(self.now(), ObservationKind::Fault(fact));
+    }
+
+    /// Ends the upgrade of a node's proxy.
+    pub(super) fn end_upgrade(&mut self, of: &Arc<str>) {
+        let here = |fault: &Fault| matches!(fault, Fault::ProxyUpgrade { node, .. } if node == of);
+        let number = self.faults.active.iter().find(|(_, active)| here(&active.fault)).map(|(number, _)| *number);
+        if let Some(number) = number {
+            self.end_fault(number);
+        }
     }
 
     /// A pod came: faults of the network that name its owner concern it too.

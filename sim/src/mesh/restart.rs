@@ -203,6 +203,7 @@ impl Mesh {
         let old = runtime.draining.remove(index);
         old.host.kill(KillMode::Close);
         self.tell_proxy(node, old.proxy, false);
+        self.end_upgrade(node);
     }
 
     /// The process of a node's newest proxy.

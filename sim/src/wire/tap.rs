@@ -17,7 +17,7 @@ pub struct Sight<'a> {
     pub at: Instant,
     /// What happened.
     pub what: SightKind,
-    /// Where: the sender's namespace when sent or dropped, the receiver's when delivered.
+    /// Where: the sender's namespace when sent, changed or dropped on its way, the receiver's when delivered or dropped there.
     pub namespace: NamespaceId,
     /// What it is called.
     pub place: &'a str,
