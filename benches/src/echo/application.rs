@@ -3,20 +3,15 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::{MESSAGE, PERIOD};
+use super::MESSAGE;
 
 static QUESTION: [u8; MESSAGE] = [7; MESSAGE];
-
-/// When the client of this pair sends its first message, after it is connected: the pairs are spread over a period.
-pub(super) fn phase(pair: usize, pairs: usize) -> Duration {
-    PERIOD * u32::try_from(pair).unwrap_or(0) / u32::try_from(pairs.max(1)).unwrap_or(1)
-}
 
 /// Sends back whatever comes, until the stream ends.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
@@ -35,8 +30,8 @@ fn poll_serve<S: AsyncRead + AsyncWrite + Unpin>(
             let count = ready!(Pin::new(&mut *stream).poll_write(context, held))?;
             held.drain(..count);
         }
-        let mut scratch = [0; MESSAGE];
-        let mut buffer = ReadBuf::new(&mut scratch);
+        let mut scratch = [MaybeUninit::uninit(); MESSAGE];
+        let mut buffer = ReadBuf::uninit(&mut scratch);
         ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
         let mut rest = buffer.filled();
         if rest.is_empty() {
@@ -60,8 +55,8 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) 
     let mut missing = MESSAGE;
     poll_fn(move |context| {
         while missing > 0 {
-            let mut scratch = [0; MESSAGE];
-            let mut buffer = ReadBuf::new(&mut scratch[..missing]);
+            let mut scratch = [MaybeUninit::uninit(); MESSAGE];
+            let mut buffer = ReadBuf::uninit(&mut scratch[..missing]);
             ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
             if buffer.filled().is_empty() {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));

@@ -10,13 +10,13 @@ use proxy_core::host::{Dial, Host, Instant, Listener};
 use sim::fabric::{Link, LinkTable, NamespaceSpec, NodeSpec};
 use sim::node::{Sim, SimConfig, SimHost};
 
-use super::{Outcome, PERIOD, PORT, WARM_UP, application};
+use super::{Form, Outcome, PERIOD, PORT, WARM_UP, application};
 
 /// Runs the workload: every host is a pod on a node of its own.
 ///
 /// # Panics
 /// If the run stalls.
-pub(super) fn run(hosts: usize, span: Duration) -> Outcome {
+pub(super) fn run(form: Form, hosts: usize, span: Duration) -> Outcome {
     let sim = Sim::new(SimConfig::default());
     sim.set_links(LinkTable { cross_node: Link::with_latency(Duration::from_millis(1)), ..LinkTable::default() });
     let echoes = Arc::new(AtomicU64::new(0));
@@ -24,7 +24,7 @@ pub(super) fn run(hosts: usize, span: Duration) -> Outcome {
         let server = host(&sim, 2 * pair);
         let client = host(&sim, 2 * pair + 1);
         server.spawn("echo", serve(server.clone()));
-        let (server_at, phase) = (SocketAddr::new(address(2 * pair), PORT), application::phase(pair, hosts / 2));
+        let (server_at, phase) = (SocketAddr::new(address(2 * pair), PORT), form.phase(pair, hosts / 2));
         client.spawn("client", drive(client.clone(), server_at, phase, Arc::clone(&echoes)));
     }
     let start = Instant::START + WARM_UP;

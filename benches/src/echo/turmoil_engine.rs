@@ -8,7 +8,7 @@ use turmoil::net::{TcpListener, TcpStream};
 
 use crate::stopwatch::Stopwatch;
 
-use super::{Outcome, PERIOD, PORT, WARM_UP, application};
+use super::{Form, Outcome, PERIOD, PORT, WARM_UP, application};
 
 const TICK: Duration = Duration::from_millis(1);
 
@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_millis(1);
 ///
 /// # Panics
 /// If a host fails.
-pub(super) fn run(hosts: usize, span: Duration) -> Outcome {
+pub(super) fn run(form: Form, hosts: usize, span: Duration) -> Outcome {
     let mut sim = turmoil::Builder::new()
         .rng_seed(1)
         .tick_duration(TICK)
@@ -32,7 +32,7 @@ pub(super) fn run(hosts: usize, span: Duration) -> Outcome {
             application::serve(listener.accept().await?.0).await;
             Ok(())
         });
-        let (echoes, phase) = (Rc::clone(&echoes), application::phase(pair, hosts / 2));
+        let (echoes, phase) = (Rc::clone(&echoes), form.phase(pair, hosts / 2));
         sim.host(format!("client-{pair}"), move || {
             let (server, echoes) = (server.clone(), Rc::clone(&echoes));
             async move {

@@ -9,13 +9,13 @@ use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
 
 use crate::stopwatch::Stopwatch;
 
-use super::{Outcome, PERIOD, PORT, WARM_UP, application};
+use super::{Form, Outcome, PERIOD, PORT, WARM_UP, application};
 
 /// Runs the workload. A host more keeps the time: the fixture ends with its client.
 ///
 /// # Panics
 /// If a host fails.
-pub(super) fn run(hosts: usize, span: Duration) -> Outcome {
+pub(super) fn run(form: Form, hosts: usize, span: Duration) -> Outcome {
     let echoes = Rc::new(Cell::new(0));
     let mut fixture = ClientServer::new();
     for pair in 0..hosts / 2 {
@@ -23,7 +23,7 @@ pub(super) fn run(hosts: usize, span: Duration) -> Outcome {
         fixture = fixture.server(server.as_str(), serve());
         fixture = fixture.server(
             format!("client-{pair}").as_str(),
-            drive(server, application::phase(pair, hosts / 2), Rc::clone(&echoes)),
+            drive(server, form.phase(pair, hosts / 2), Rc::clone(&echoes)),
         );
     }
     fixture.run("timekeeper", async move {

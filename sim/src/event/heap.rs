@@ -1,13 +1,17 @@
 //! [`Heap`]: a monotone radix heap, stable within equal times.
 
-use std::collections::VecDeque;
-
 /// Bits of time a level tells apart.
 const LEVEL_BITS: u32 = 6;
 /// Slots of one level.
 const SLOTS: usize = 1 << LEVEL_BITS;
-/// Most events of a slot that are searched rather than sorted into lower slots.
+/// Most events of a slot that become a run rather than being moved into lower slots...
+const RUN: usize = 64;
+/// ...if the slot is of this level or below (2^18 ns wide or less)...
+const NARROW: usize = 2;
+/// ...and otherwise.
 const FEW: usize = 12;
+/// Nanoseconds from the first to the last event of a run, at most.
+const SPAN: u64 = 1 << 18;
 /// Levels needed for 64 bits of time.
 const LEVELS: usize = 64usize.div_ceil(LEVEL_BITS as usize);
 
@@ -18,20 +22,19 @@ pub(super) struct Entry<E> {
     pub(super) event: E,
 }
 
-/// Events ordered by time and, within one time, by the order they were pushed.
+/// Events ordered by time and, within one time, by the order they were pushed; taken out in runs.
 ///
-/// Nothing may be pushed before the time of the last event popped, which makes a radix heap possible: an event sits in
-/// the level of the highest six-bit digit in which its time differs from `base`, in the slot of that digit. Popping
-/// empties the lowest slot into lower levels. Each event moves down at most once a level, so both operations are O(1)
-/// however many events wait. Two events of the same time always share a slot and never overtake each other there, which
-/// is where the stable order comes from without a sequence number. A slot of few events is not worth emptying: its first
-/// earliest event is taken out of it.
+/// Nothing may be pushed before the end of the last run taken, which makes a radix heap possible: an event sits in
+/// the level of the highest six-bit digit in which its time differs from `base`, in the slot of that digit. Taking a run
+/// empties the lowest slot: into lower levels if it holds many events, else, sorted, into the run. Each event moves down
+/// at most once a level, so both operations are O(1) however many events wait. Two events of the same time always share a
+/// slot and never overtake each other there, which is where the stable order comes from without a sequence number.
 #[derive(Debug)]
 pub(super) struct Heap<E> {
-    /// The time slots are laid out from: at most that of the last event popped.
+    /// The time slots are laid out from: at most the end of the last run.
     base: u64,
     /// Events of exactly `base`, first in first out.
-    current: VecDeque<E>,
+    current: Vec<Entry<E>>,
     slots: Box<[Vec<Entry<E>>]>,
     /// Which slots of a level hold something.
     occupied: [u64; LEVELS],
@@ -42,25 +45,12 @@ pub(super) struct Heap<E> {
     len: usize,
 }
 
-/// Index and time of the earliest entry; the first of equals.
-#[inline]
-fn earliest<E>(entries: &[Entry<E>]) -> Option<(usize, u64)> {
-    let (first, rest) = entries.split_first()?;
-    let mut best = (0, first.at);
-    for (index, entry) in rest.iter().enumerate() {
-        if entry.at < best.1 {
-            best = (index + 1, entry.at);
-        }
-    }
-    Some(best)
-}
-
 impl<E: Copy> Heap<E> {
     /// An empty heap at time zero.
     pub(super) fn new() -> Self {
         Heap {
             base: 0,
-            current: VecDeque::new(),
+            current: Vec::new(),
             slots: (0..LEVELS * SLOTS).map(|_| Vec::new()).collect(),
             occupied: [0; LEVELS],
             levels: 0,
@@ -69,7 +59,7 @@ impl<E: Copy> Heap<E> {
         }
     }
 
-    /// Adds an event, not before the last one popped.
+    /// Adds an event, not before the end of the last run.
     #[inline]
     pub(super) fn push(&mut self, at: u64, event: E) {
         self.len += 1;
@@ -80,44 +70,65 @@ impl<E: Copy> Heap<E> {
         self.len
     }
 
-    /// Takes the next event if it is not after `limit`.
-    #[inline]
-    pub(super) fn pop_until(&mut self, limit: u64) -> Option<Entry<E>> {
-        if let Some(&event) = self.current.front() {
-            if self.base > limit {
+    /// Fills `run`, which is empty, with the next events in order, if the first of them is not after `limit`. Returns
+    /// the end of the run: what remains, and whatever is pushed from now on, is not before it.
+    pub(super) fn take_run(&mut self, limit: u64, run: &mut Vec<Entry<E>>) -> Option<u64> {
+        while self.current.is_empty() {
+            if self.levels == 0 {
                 return None;
             }
-            self.current.pop_front();
-            self.len -= 1;
-            return Some(Entry { at: self.base, event });
-        }
-        if self.levels == 0 {
-            return None;
-        }
-        let level = self.levels.trailing_zeros() as usize;
-        let digit = self.occupied[level].trailing_zeros() as usize;
-        let slot = &mut self.slots[level * SLOTS + digit];
-        let (first, earliest) = earliest(slot)?;
-        if earliest > limit {
-            return None;
-        }
-        self.len -= 1;
-        if slot.len() <= FEW {
-            let event = slot.remove(first).event;
-            if slot.is_empty() {
-                self.spare.push(std::mem::take(slot));
-                self.vacate(level, digit);
+            let level = self.levels.trailing_zeros() as usize;
+            let digit = self.occupied[level].trailing_zeros() as usize;
+            let slot = &mut self.slots[level * SLOTS + digit];
+            let few = slot.len() <= if level <= NARROW { RUN } else { FEW };
+            if few {
+                if !slot.is_sorted_by_key(|entry| entry.at) {
+                    slot.sort_by_key(|entry| entry.at);
+                }
+                let first = slot.first()?.at;
+                if first > limit {
+                    return None;
+                }
+                // Not so far ahead that much is pushed into the run once it is out.
+                let end = first.saturating_add(SPAN);
+                let count = slot.partition_point(|entry| entry.at <= end);
+                if count < slot.len() {
+                    run.extend(slot.drain(..count));
+                } else {
+                    std::mem::swap(run, slot);
+                    self.recycle(level, digit);
+                }
+                self.len -= run.len();
+                return run.last().map(|last| last.at);
             }
-            return Some(Entry { at: earliest, event });
+            let earliest = slot.iter().map(|entry| entry.at).min()?;
+            if earliest > limit {
+                return None;
+            }
+            let mut entries = std::mem::take(slot);
+            self.vacate(level, digit);
+            self.base = earliest;
+            for entry in entries.drain(..) {
+                self.place(entry);
+            }
+            self.spare.push(entries);
         }
-        let mut entries = std::mem::take(slot);
+        if self.base > limit {
+            return None;
+        }
+        self.len -= self.current.len();
+        std::mem::swap(run, &mut self.current);
+        Some(self.base)
+    }
+
+    /// Keeps an emptied slot's memory.
+    #[inline]
+    fn recycle(&mut self, level: usize, digit: usize) {
+        let memory = std::mem::take(&mut self.slots[level * SLOTS + digit]);
+        if memory.capacity() > 0 {
+            self.spare.push(memory);
+        }
         self.vacate(level, digit);
-        self.base = earliest;
-        for entry in entries.drain(..) {
-            self.place(entry);
-        }
-        self.spare.push(entries);
-        self.current.pop_front().map(|event| Entry { at: earliest, event })
     }
 
     /// Notes that a slot is empty.
@@ -139,18 +150,17 @@ impl<E: Copy> Heap<E> {
         }
         let level = self.levels.trailing_zeros() as usize;
         let slot = level * SLOTS + self.occupied[level].trailing_zeros() as usize;
-        earliest(&self.slots[slot]).map(|(_, at)| at)
+        self.slots[slot].iter().map(|entry| entry.at).min()
     }
 
     /// Every event, in no particular but a repeatable order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Entry<E>> {
-        let current = self.current.iter().map(|&event| Entry { at: self.base, event });
-        current.chain(self.slots.iter().flatten().copied())
+        self.current.iter().chain(self.slots.iter().flatten()).copied()
     }
 
     /// Forgets every event `keep` refuses, in time proportional to the whole queue. Order is kept.
     pub(super) fn sweep(&mut self, mut keep: impl FnMut(&E) -> bool) {
-        self.current.retain(&mut keep);
+        self.current.retain(|entry| keep(&entry.event));
         self.len = self.current.len();
         for level in 0..LEVELS {
             for digit in 0..SLOTS {
@@ -178,7 +188,7 @@ impl<E: Copy> Heap<E> {
     fn place(&mut self, entry: Entry<E>) {
         let difference = entry.at ^ self.base;
         if difference == 0 {
-            self.current.push_back(entry.event);
+            self.current.push(entry);
             return;
         }
         let level = ((63 - difference.leading_zeros()) / LEVEL_BITS) as usize;

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
@@ -27,6 +27,8 @@ pub struct Executor {
     /// The task being polled: address of its waker's data (0 for none), and its slot and generation.
     pub(super) current: AtomicUsize,
     pub(super) current_task: AtomicU64,
+    /// What it noted; see [`Executor::note`].
+    pub(super) current_note: AtomicU32,
 }
 
 /// Keeps other threads out for as long as it lives.
@@ -38,8 +40,8 @@ pub(crate) enum Polled {
     Ran,
     /// No task was ready.
     Nothing,
-    /// This task was polled too often at this instant; it was not polled again and stays ready.
-    Spins { task: &'static str, process: String },
+    /// The task in this slot was polled too often at this instant; it was not polled again and stays ready.
+    Spins(u32),
 }
 
 /// Futures taken from a process, to be dropped where nothing is borrowed.
@@ -81,6 +83,7 @@ impl Executor {
             })),
             current: AtomicUsize::new(0),
             current_task: AtomicU64::new(0),
+            current_note: AtomicU32::new(u32::MAX),
         }
     }
 
@@ -225,6 +228,11 @@ impl Executor {
         listing
     }
 
+    /// Name and process of the task in a slot.
+    pub(crate) fn who(&self, slot: u32) -> (&'static str, String) {
+        self.tasks.lock().borrow().who(slot)
+    }
+
     /// Polls the next ready task once.
     pub(crate) fn poll_next(&self, now: Instant, polls_per_instant: u32) -> Polled {
         let guard = self.tasks.lock();
@@ -244,8 +252,7 @@ impl Executor {
                 entry.polls_this_instant += 1;
                 if entry.polls_this_instant > polls_per_instant {
                     tasks.ready.push(slot, generation);
-                    let (task, process) = tasks.who(slot);
-                    return Polled::Spins { task, process };
+                    return Polled::Spins(slot);
                 }
             } else {
                 entry.last_poll_at = now;
@@ -255,6 +262,7 @@ impl Executor {
             entry.polls += 1;
             tasks.polls += 1;
             let Some(body) = entry.body.take() else { return Polled::Ran };
+            self.current_note.store(entry.note, Ordering::Relaxed);
             (slot, generation, body)
         };
         self.current_task.store(u64::from(slot) << 32 | u64::from(generation), Ordering::Relaxed);
@@ -271,6 +279,7 @@ impl Executor {
             match polled {
                 Ok(Poll::Pending) if !entry.doomed => {
                     entry.body = Some(body);
+                    entry.note = self.current_note.load(Ordering::Relaxed);
                     return Polled::Ran;
                 }
                 Ok(_) => {}

@@ -43,12 +43,7 @@ impl Executor {
     /// Notes with the task being polled what it works with.
     #[inline]
     pub(crate) fn note(&self, note: u32) {
-        if self.current.load(Ordering::Relaxed) != 0 {
-            let slot = (self.current_task.load(Ordering::Relaxed) >> 32) as usize;
-            if let Some(entry) = self.tasks.lock().borrow_mut().slots.get_mut(slot) {
-                entry.note = note;
-            }
-        }
+        self.current_note.store(note, Ordering::Relaxed);
     }
 
     /// The last note of each of these tasks (the greatest number if it made none), which also reads the tasks ahead of

@@ -87,8 +87,7 @@ impl World {
         let mtu = route.to.map_or(1500, |_| self.paths.mtu(route.path));
         let config = self.tcp_config_for(mtu, to.is_ipv4());
         let initial = self.initial_number(local, remote);
-        let mut output = std::mem::take(&mut self.output);
-        let tcb = Tcb::open_active(config, self.now, initial, &mut output);
+        let tcb = Tcb::open_active(config, self.now, initial, &mut self.output);
         let key = self.insert_connection(TcpSocket {
             tcb,
             local,
@@ -113,8 +112,7 @@ impl World {
         });
         self.counters.connections_dialled += 1;
         self.counters.connections_redirected += u64::from(redirect.is_some());
-        self.flush(key, &mut output);
-        self.output = output;
+        self.flush(key);
         Ok(key)
     }
 
@@ -207,8 +205,7 @@ impl World {
         let mtu = route.to.map_or(1500, |_| self.paths.mtu(route.path));
         let config = self.tcp_config_for(mtu, remote.is_ipv4());
         let initial = self.initial_number(local, remote);
-        let mut output = std::mem::take(&mut self.output);
-        let tcb = Tcb::open_passive(config, self.now, initial, &segment, &mut output);
+        let tcb = Tcb::open_passive(config, self.now, initial, &segment, &mut self.output);
         let key = self.insert_connection(TcpSocket {
             tcb,
             local,
@@ -231,8 +228,7 @@ impl World {
             shown_peer: remote,
             original_dst: local,
         });
-        self.flush(key, &mut output);
-        self.output = output;
+        self.flush(key);
     }
 
     /// An accepted connection's handshake is done: offer it.
@@ -360,10 +356,8 @@ impl World {
     /// Calls into a connection and does what it asks for.
     pub(super) fn call<R>(&mut self, key: Key, act: impl FnOnce(&mut Tcb, Instant, &mut Output) -> R) -> Option<R> {
         let socket = self.sockets.get_mut(key)?;
-        let mut output = std::mem::take(&mut self.output);
-        let result = act(&mut socket.tcb, self.now, &mut output);
-        self.flush(key, &mut output);
-        self.output = output;
+        let result = act(&mut socket.tcb, self.now, &mut self.output);
+        self.flush(key);
         Some(result)
     }
 }

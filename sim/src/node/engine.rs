@@ -78,7 +78,8 @@ impl Engine {
                 match self.executor.poll_next(now, self.limits.polls_per_instant) {
                     Polled::Ran => {}
                     Polled::Nothing => break,
-                    Polled::Spins { task, process } => {
+                    Polled::Spins(slot) => {
+                        let (task, process) = self.executor.who(slot);
                         return Err(self.report(StallKind::Spin { task: task.to_owned(), process }));
                     }
                 }

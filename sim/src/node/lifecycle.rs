@@ -17,9 +17,7 @@ impl World {
     #[inline]
     pub(super) fn flush_output(&mut self, key: Key) {
         if !self.output.segments.is_empty() || !self.output.changes.is_empty() {
-            let mut output = std::mem::take(&mut self.output);
-            self.flush(key, &mut output);
-            self.output = output;
+            self.flush(key);
         }
     }
 

@@ -13,44 +13,49 @@ use super::world::World;
 use crate::draws::RunDigest;
 use crate::event::Event;
 use crate::fabric::Admission;
-use crate::tcp::{self, Changes, Output};
+use crate::tcp::{self, Changes};
 use crate::wire::{Body, DropReason, Flags, NamespaceId, Packet, Segment, SightKind, Unreachable};
 
 impl World {
-    /// Does what a call on a connection asked for: sends, wakes, keeps the timer, forgets the dead.
-    pub(super) fn flush(&mut self, key: Key, output: &mut Output) {
-        let now = self.now;
-        if !output.segments.is_empty() {
-            self.send_segments(key, output);
+    /// Does what a call on a connection left in `output`: sends, wakes, keeps the timer, forgets the dead.
+    pub(super) fn flush(&mut self, key: Key) {
+        if !self.output.segments.is_empty() {
+            self.send_segments(key);
         }
-        let Some(socket) = self.sockets.get_mut(key) else { return };
-        let changes = std::mem::take(&mut output.changes);
+        let changes = std::mem::take(&mut self.output.changes);
         if !changes.is_empty() {
-            let closed = changes.has(Changes::CLOSED);
-            let reader = if closed || changes.has(Changes::READABLE) { socket.reader.take() } else { None };
-            let writes = closed || changes.has(Changes::CONNECTED) || changes.has(Changes::WRITABLE);
-            let writer = if writes { socket.writer.take() } else { None };
-            let accepted = changes.has(Changes::CONNECTED) && socket.listener != Key::NONE;
-            if let Some(reader) = reader {
-                self.wake(reader);
-            }
-            if let Some(writer) = writer {
-                self.wake(writer);
-            }
-            if accepted {
-                self.connection_ready(key);
-            }
-            if closed {
-                self.connection_closed(key);
-            }
+            self.announce(key, changes);
         }
         let Some(socket) = self.sockets.get_mut(key) else { return };
         if let Some(deadline) = socket.tcb.next_deadline()
             && deadline < socket.armed
         {
-            let deadline = deadline.max(now);
+            let deadline = deadline.max(self.now);
             socket.armed_later = std::mem::replace(&mut socket.armed, deadline);
             self.queue.push(deadline, Event::Socket { slot: key.slot, generation: key.generation });
+        }
+    }
+
+    /// Tells whoever waits for a connection what changed.
+    #[inline]
+    fn announce(&mut self, key: Key, changes: Changes) {
+        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let closed = changes.has(Changes::CLOSED);
+        let reader = if closed || changes.has(Changes::READABLE) { socket.reader.take() } else { None };
+        let writes = closed || changes.has(Changes::CONNECTED) || changes.has(Changes::WRITABLE);
+        let writer = if writes { socket.writer.take() } else { None };
+        let accepted = changes.has(Changes::CONNECTED) && socket.listener != Key::NONE;
+        if let Some(reader) = reader {
+            self.wake(reader);
+        }
+        if let Some(writer) = writer {
+            self.wake(writer);
+        }
+        if accepted {
+            self.connection_ready(key);
+        }
+        if closed {
+            self.connection_closed(key);
         }
     }
 
@@ -62,18 +67,35 @@ impl World {
             return;
         }
         socket.armed = std::mem::replace(&mut socket.armed_later, Instant::FAR_FUTURE);
-        let mut output = std::mem::take(&mut self.output);
-        socket.tcb.on_timer(now, &mut output);
-        self.flush(key, &mut output);
-        self.output = output;
+        socket.tcb.on_timer(now, &mut self.output);
+        self.flush(key);
     }
 
-    fn send_segments(&mut self, key: Key, output: &mut Output) {
+    fn send_segments(&mut self, key: Key) {
         self.refresh_route(key);
         let Some(socket) = self.sockets.get(key) else { return };
-        let route = socket.route;
+        let (route, from) = (socket.route, socket.namespace);
+        if self.output.segments.len() == 1
+            && self.taps.is_empty()
+            && route.plain != u64::MAX
+            && let Some(to) = route.to
+            && let Some(segment) = self.output.segments.pop()
+        {
+            // The common case, as `send` would do it.
+            let packets = segment.wire_packets();
+            let packet = Packet { source: socket.local, destination: socket.remote, body: Body::Tcp(segment) };
+            self.counters.segments += 1;
+            self.counters.packets_sent += u64::from(packets);
+            self.counters.wire_bytes += packet.wire_bytes(1500);
+            let (receiver, mark, redirect) = (socket.peer, socket.mark, socket.redirect);
+            let in_flight = InFlight { packet, from, to, sender: key, receiver, mark, redirect, packets };
+            let slot = self.flights.insert(in_flight);
+            self.queue.push(self.now + Duration::from_nanos(route.plain), Event::Arrive(slot));
+            return;
+        }
         let (source, destination) = (socket.local, socket.remote);
-        let (from, receiver, mark, redirect) = (socket.namespace, socket.peer, socket.mark, socket.redirect);
+        let (receiver, mark, redirect) = (socket.peer, socket.mark, socket.redirect);
+        let mut segments = std::mem::take(&mut self.output.segments);
         let mut send = |segment: Segment| {
             let packets = segment.wire_packets();
             self.counters.segments += 1;
@@ -82,12 +104,11 @@ impl World {
             self.send(InFlight { packet, from, to, sender: key, receiver, mark, redirect, packets }, route);
         };
         if route.lossy {
-            output.segments.drain(..).for_each(|segment| tcp::split(segment).for_each(&mut send));
-        } else if output.segments.len() == 1 {
-            output.segments.pop().into_iter().for_each(send);
+            segments.drain(..).for_each(|segment| tcp::split(segment).for_each(&mut send));
         } else {
-            output.segments.drain(..).for_each(send);
+            segments.drain(..).for_each(send);
         }
+        self.output.segments = segments;
     }
 
     /// Looks a socket's route up again if it may have changed.
@@ -196,10 +217,8 @@ impl World {
             {
                 socket.peer = sender;
                 let segment = self.flights.take_segment(slot);
-                let mut output = std::mem::take(&mut self.output);
-                socket.tcb.on_segment(self.now, segment, &mut output);
-                self.flush(receiver, &mut output);
-                self.output = output;
+                socket.tcb.on_segment(self.now, segment, &mut self.output);
+                self.flush(receiver);
                 return;
             }
         }
@@ -230,10 +249,8 @@ impl World {
         }
         socket.peer = in_flight.sender;
         let Body::Tcp(segment) = in_flight.packet.body else { return };
-        let mut output = std::mem::take(&mut self.output);
-        socket.tcb.on_segment(self.now, segment, &mut output);
-        self.flush(key, &mut output);
-        self.output = output;
+        socket.tcb.on_segment(self.now, segment, &mut self.output);
+        self.flush(key);
     }
 
     /// A segment for no connection: one to open, or one to refuse.

@@ -20,8 +20,9 @@ use crate::seed::Seed;
 use crate::tcp::{Output, TcpConfig};
 use crate::wire::{Body, DropReason, NamespaceId, Sight, SightKind, Tap};
 
-/// Fewer events than this are not worth looking at ahead.
-const WORTHWHILE: usize = 4;
+/// While fewer events than this wait, what they are about fits the processor's caches, and reading ahead costs more than
+/// it saves.
+const WORTHWHILE: usize = 6_000;
 
 /// A process: its streams of chance. Its tasks are the executor's.
 pub(super) struct Process {
@@ -214,8 +215,11 @@ impl World {
     #[inline]
     fn look_ahead(&mut self, limit: Instant) {
         let World { queue, flights, sockets, timers, executor, .. } = self;
+        if queue.len() < WORTHWHILE {
+            return;
+        }
         let events = queue.look_ahead(limit);
-        if events.size_hint().0 < WORTHWHILE {
+        if events.clone().next().is_none() {
             return;
         }
         let mut seen = 0;

@@ -104,8 +104,8 @@ impl Payload {
 const STEP: usize = 512;
 /// ...and at most this many steps.
 const STEPS: usize = 34;
-/// Allocations kept for each length.
-const KEPT: usize = 64;
+/// Bytes kept for each length.
+const KEPT: usize = 8 << 20;
 /// Shorter payloads are left to the allocator, which is fast at them.
 const SMALL: usize = 256;
 
@@ -135,20 +135,28 @@ fn allocation(bytes: &[u8]) -> Arc<[u8]> {
 impl Drop for Payload {
     #[inline]
     fn drop(&mut self) {
-        if let Some(data) = self.data.take()
-            && Arc::strong_count(&data) == 1
-            && data.len() >= STEP
-            && data.len() % STEP == 0
-            && data.len() <= STEP * STEPS
-        {
-            // At the end of a thread the allocation just goes.
-            let _ = IDLE.try_with(|idle| {
-                let kept = &mut idle.borrow_mut()[data.len() / STEP - 1];
-                if kept.len() < KEPT {
-                    kept.push(data);
-                }
-            });
+        // Most payloads dropped are empty ones that were moved out of.
+        if let Some(data) = self.data.take() {
+            let_go(data);
         }
+    }
+}
+
+/// Drops a share of an allocation; keeps the allocation if it was the last.
+#[inline(never)]
+fn let_go(data: Arc<[u8]>) {
+    if Arc::strong_count(&data) == 1
+        && data.len() >= STEP
+        && data.len() % STEP == 0
+        && data.len() <= STEP * STEPS
+    {
+        // At the end of a thread the allocation just goes.
+        let _ = IDLE.try_with(|idle| {
+            let kept = &mut idle.borrow_mut()[data.len() / STEP - 1];
+            if kept.len() < KEPT / data.len() {
+                kept.push(data);
+            }
+        });
     }
 }
 
