@@ -68,7 +68,8 @@ fn every_packet_is_there_once_with_its_checksums_right() {
         assert!(contents.packets.iter().all(|packet| packet.protocol == 6 && packet.comments.is_empty()));
         assert!(contents.packets.windows(2).all(|pair| pair[0].at <= pair[1].at));
         assert_eq!(contents.packets[0].at, EPOCH.unix_nanos());
-        let bytes: usize = contents.packets.iter().map(|it| it.payload.len() - usize::from(it.payload[12] >> 4) * 4).sum();
+        let bytes: usize =
+            contents.packets.iter().map(|it| it.payload.len() - usize::from(it.payload[12] >> 4) * 4).sum();
         assert_eq!(bytes, 20_000);
     }
 }

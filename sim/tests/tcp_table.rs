@@ -7,8 +7,8 @@
 //!
 //! Where ours differs from the formula, and why: a small buffer falls short of its limit, for acknowledgements are delayed
 //! (RFC 9293 §3.8.6.3) and the window is not always full; from 1 to 15 % ours is faster, for the formula is Reno's, which
-//! takes a timeout for most windows that lose two packets, where selective acknowledgements (RFC 6675) and limited transmit
-//! (RFC 3042) repair them; above that ours is slower, for acknowledgements are lost here as well as data, which the formula
+//! takes a timeout for most windows that lose two packets, where selective acknowledgements (RFC 6675) repair them
+//! within a round trip; above that ours is slower, for acknowledgements are lost here as well as data, which the formula
 //! leaves out, and repeated timeouts back off to 120 s (RFC 6298 §5.5) where the formula stops at 64 timeouts of 0.2 s.
 
 use std::collections::BTreeMap;

@@ -106,7 +106,11 @@ impl<E: Copy> Queue<E> {
 
     /// Every event waiting, in no particular but a repeatable order.
     pub fn iter(&self) -> impl Iterator<Item = (Instant, E)> {
-        self.near[self.taken..].iter().copied().chain(self.heap.iter()).map(|entry| (Instant::from_nanos(entry.at), entry.event))
+        self.near[self.taken..]
+            .iter()
+            .copied()
+            .chain(self.heap.iter())
+            .map(|entry| (Instant::from_nanos(entry.at), entry.event))
     }
 
     /// Forgets every event `keep` refuses, in time proportional to the whole queue. Order is kept.

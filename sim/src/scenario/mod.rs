@@ -20,8 +20,8 @@ mod workload;
 use std::path::Path;
 
 pub use plan::Plan;
-pub use timeline::Timeline;
 pub use runner::{RunError, RunOptions, run};
+pub use timeline::Timeline;
 
 /// Whether a file is more likely a scenario than a Kubernetes manifest: for searching folders. A file that cannot be read
 /// as YAML is: someone should see why.

@@ -37,6 +37,8 @@ use crate::record::RunRecord;
 
 /// How often the observations are read while time passes, and progress is told.
 const SLICE: Duration = Duration::from_millis(50);
+/// How seldom at most, while there are none.
+const SLICE_MOST: Duration = Duration::from_secs(10);
 /// How long the mesh runs on once everything is over, so that what was closed is seen to be gone.
 const QUIET: Duration = Duration::from_secs(2);
 /// How long the paths of connections that are over are kept, if nobody is known to ask for them.
@@ -264,10 +266,14 @@ impl<'p> Runner<'p> {
 
     /// Moves time forward and looks at what happens.
     fn advance(&mut self, to: Instant) -> Result<(), StallReport> {
+        let mut slice = SLICE;
         loop {
-            let next = (self.mesh.now() + SLICE).min(to);
+            let next = (self.mesh.now() + slice).min(to);
             let result = self.mesh.run_until(next);
-            for observation in self.mesh.journal().take() {
+            let observations = self.mesh.journal().take();
+            // While nothing happens there is nothing to look at.
+            slice = if observations.is_empty() { (slice * 2).min(SLICE_MOST) } else { SLICE };
+            for observation in observations {
                 self.paths.observe(&observation);
                 if let Some(timeline) = &self.options.timeline {
                     timeline.observe(&observation);
