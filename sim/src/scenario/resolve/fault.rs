@@ -204,7 +204,8 @@ fn in_words(packets: Packets<'_>) -> String {
 
 fn place(cluster: &Cluster, text: &str) -> Read<Place> {
     if let Some(zone) = text.strip_prefix("zone/") {
-        let zones: Vec<String> = cluster.nodes().map(|node| node.locality().zone.to_string()).collect();
+        let zones = cluster.nodes().map(|node| node.locality().zone.to_string());
+        let zones: Vec<String> = zones.filter(|zone| !zone.is_empty()).collect();
         if zones.iter().any(|known| known == zone) {
             return Ok(Place::Zone(zone.into()));
         }
