@@ -46,7 +46,8 @@ fn a_saved_run_is_reproduced_and_the_first_difference_is_told() {
 #[test]
 fn a_saved_run_needs_none_of_its_files() {
     let plan = Plan::load(&catalogue().join("faults/a-proxy-crashes.yaml")).expect("a scenario");
-    let (record, artefact) = Artefact::record(&plan, &RunOptions { seed: Some(9), ..RunOptions::default() }).expect("runs");
+    let (record, artefact) =
+        Artefact::record(&plan, &RunOptions { seed: Some(9), ..RunOptions::default() }).expect("runs");
     assert!(artefact.sources.len() > 1 && artefact.sources.contains_key("../clusters/bookshop.yaml"));
     let moved = artefact.plan().expect("the same scenario");
     let replayed = artefact.replay(&moved, None).expect("runs");

@@ -112,7 +112,7 @@ impl AsyncRead for SimStream {
             if count > 0 {
                 world.flush_output(self.key);
                 if world.troubles.slow_readers() {
-                    world.note_read(self.key, count as usize);
+                    world.note_read(self.key, count);
                 }
                 return Poll::Ready(Ok(()));
             }

@@ -128,8 +128,8 @@ impl World {
     pub(super) fn route(&mut self, from: NamespaceId, address: IpAddr, pinned: bool) -> Route {
         let to = if pinned { Some(from) } else { self.topology.owner(from, address) };
         let path = to.map_or(0, |to| self.paths.between(from, to, &self.topology));
-        let impaired = self.impairments.is_active()
-            && to.is_some_and(|to| self.impairments.concern(from, to, &self.topology));
+        let impaired =
+            self.impairments.is_active() && to.is_some_and(|to| self.impairments.concern(from, to, &self.topology));
         // Nothing else asks whether something is wrong with the network: such a path is never plain.
         let plain = to.filter(|_| !impaired).map_or(u64::MAX, |_| self.paths.plain_latency(path, self.now));
         let lossy = impaired || to.is_some() && self.paths.is_lossy(path);

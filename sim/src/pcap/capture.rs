@@ -15,13 +15,16 @@ use crate::node::Sim;
 use crate::tcp;
 use crate::wire::{Alteration, Body, DropReason, NamespaceId, Packet, Sight, SightKind, Tap};
 
+/// Opens the file of a namespace, by its name.
+pub type Opener = dyn FnMut(&str) -> io::Result<Box<dyn Write + Send>> + Send;
+
 /// Where capture files go.
 pub enum Files {
     /// One file for everything, each packet once, as it left its sender.
     One(Box<dyn Write + Send>),
     /// A file for each namespace, with what left it and what reached it. Called with the namespace's name when something is
     /// first seen there.
-    Each(Box<dyn FnMut(&str) -> io::Result<Box<dyn Write + Send>> + Send>),
+    Each(Box<Opener>),
 }
 
 /// A tap that writes captures. A cheap handle; clones write to the same files. It changes nothing in a run.
@@ -96,7 +99,7 @@ impl Capture {
         state.flush();
         state.names.extend(new.iter().cloned());
         let block = blocks::names(&new);
-        state.to_all(&block);
+        state.write_all_files(&block);
     }
 
     /// Ends all files.
@@ -130,7 +133,7 @@ impl KeyLog for Capture {
         let line = format!("{label} {} {}\n", hex(client_random), hex(secret));
         let mut state = self.0.lock();
         state.flush();
-        state.to_all(&blocks::secrets(&line));
+        state.write_all_files(&blocks::secrets(&line));
         state.secrets.push(line);
     }
 }
@@ -258,7 +261,7 @@ impl State {
     }
 
     /// Writes a block to every file there is. Files opened later get it with their heading.
-    fn to_all(&mut self, block: &[u8]) {
+    fn write_all_files(&mut self, block: &[u8]) {
         let State { open, shared, error, .. } = self;
         for output in open.values_mut().filter_map(|open| open.own.as_mut()).chain(shared.as_mut()) {
             if let Err(wrong) = output.to.write_all(block) {

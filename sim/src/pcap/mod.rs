@@ -10,4 +10,4 @@ mod capture;
 pub mod frame;
 pub mod read;
 
-pub use capture::{Capture, Files};
+pub use capture::{Capture, Files, Opener};

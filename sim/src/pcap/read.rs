@@ -48,7 +48,7 @@ pub fn read(file: &[u8]) -> Result<Contents, String> {
         let wrong = |what: &str| format!("{what} in the block at byte {at}");
         let kind = word(file, at).ok_or_else(|| wrong("no kind"))?;
         let length = word(file, at + 4).ok_or_else(|| wrong("no length"))? as usize;
-        let end = at.checked_add(length).filter(|end| length >= 12 && length % 4 == 0 && *end <= file.len());
+        let end = at.checked_add(length).filter(|end| length >= 12 && length.is_multiple_of(4) && *end <= file.len());
         let end = end.ok_or_else(|| wrong("a length beyond the file"))?;
         if word(file, end - 4) != Some(length as u32) {
             return Err(wrong("two lengths"));
