@@ -4,7 +4,6 @@
 //! that may be in force deny must not be admitted, what all of them allow must not be refused, in whatever order, pieces and
 //! repetitions the configuration comes. The same judgement as I1's, for attempts that more than one state may decide.
 
-use proxy_core::host::Instant;
 use proxy_core::telemetry::{Event, Reporter};
 
 use super::policy::{Phase, judge_admitted, judge_refused};
@@ -14,8 +13,6 @@ use crate::record::{AppEvent, Observation, ObservationKind};
 pub(super) struct PolicyInTransition;
 
 impl Checker for PolicyInTransition {
-    fn advance(&mut self, _world: &World, _at: Instant, _findings: &mut Vec<Finding>) {}
-
     fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
         match &observation.kind {
             ObservationKind::App(AppEvent::Accepted { flow, connection, .. }) if flow == connection => {

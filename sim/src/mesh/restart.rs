@@ -9,7 +9,6 @@ use super::Mesh;
 use super::node::DrainingProxy;
 use super::work::Work;
 use crate::cluster::{Kind, ObjectReference};
-use crate::exec::ProcessId;
 use crate::node::KillMode;
 use crate::record::ObservationKind;
 
@@ -204,10 +203,5 @@ impl Mesh {
         old.host.kill(KillMode::Close);
         self.tell_proxy(node, old.proxy, false);
         self.end_upgrade(node);
-    }
-
-    /// The process of a node's newest proxy.
-    pub fn proxy_process(&self, node: &str) -> Option<ProcessId> {
-        self.nodes.get(node).map(|node| node.host.process_id())
     }
 }

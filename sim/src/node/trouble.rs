@@ -1,7 +1,5 @@
 //! What can be made to go wrong with a [`Sim`]. Each is plain state: what is set stays until it is taken back.
 
-use proxy_core::host::Instant;
-
 use super::impaired::Standstill;
 use super::{Sim, SimHost};
 use crate::fabric::{Effect, ImpairmentId, Scope};
@@ -80,15 +78,5 @@ impl Sim {
     /// The wall clock of a node as it is set.
     pub fn clock(&self, node: NodeId) -> super::ClockModel {
         self.engine().with(|world| world.clocks.get(node.0 as usize).copied().unwrap_or_default())
-    }
-
-    /// What a namespace is called.
-    pub fn namespace_name(&self, namespace: NamespaceId) -> String {
-        self.engine().with(|world| world.topology.name(namespace).to_owned())
-    }
-
-    /// The fingerprint so far, and when it was taken: cheap enough to be asked often.
-    pub fn fingerprint(&self) -> (Instant, crate::draws::Fingerprint) {
-        (self.now(), self.digest())
     }
 }
