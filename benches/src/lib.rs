@@ -7,7 +7,8 @@
 //! - [`resolve`]: lookups and updates of a large configuration.
 //! - [`tcp`]: one connection driven by hand: cost of a segment.
 //! - [`idle_mesh`], [`busy_mesh`]: 200 nodes and 2,000 enrolled pods, left alone and under load.
-//! - [`echo`]: pairs of hosts echoing, on our fabric, on turmoil-net and on turmoil; timed by [`stopwatch`].
+//! - [`echo`]: pairs of hosts echoing, all in phase and staggered, on our fabric, on turmoil-net and on turmoil; timed by
+//!   [`stopwatch`].
 
 use criterion::Criterion;
 

@@ -62,9 +62,7 @@ impl Form {
     fn phase(self, pair: usize, pairs: usize) -> Duration {
         match self {
             Form::InPhase => Duration::ZERO,
-            Form::Staggered => {
-                PERIOD * u32::try_from(pair).unwrap_or(0) / u32::try_from(pairs.max(1)).unwrap_or(1)
-            }
+            Form::Staggered => PERIOD * u32::try_from(pair).unwrap_or(0) / u32::try_from(pairs.max(1)).unwrap_or(1),
         }
     }
 }

@@ -21,10 +21,8 @@ pub(super) fn run(form: Form, hosts: usize, span: Duration) -> Outcome {
     for pair in 0..hosts / 2 {
         let server = format!("server-{pair}");
         fixture = fixture.server(server.as_str(), serve());
-        fixture = fixture.server(
-            format!("client-{pair}").as_str(),
-            drive(server, form.phase(pair, hosts / 2), Rc::clone(&echoes)),
-        );
+        fixture = fixture
+            .server(format!("client-{pair}").as_str(), drive(server, form.phase(pair, hosts / 2), Rc::clone(&echoes)));
     }
     fixture.run("timekeeper", async move {
         tokio::time::sleep(WARM_UP).await;

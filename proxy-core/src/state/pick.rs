@@ -34,24 +34,30 @@ pub(super) fn pick<'a>(
         service.ports.iter().find(|declared| declared.service_port == port).map(|declared| declared.target_port);
     let balancing = service.load_balancing.as_ref();
     let any_health = balancing.is_some_and(|balancing| balancing.health_policy == HealthPolicy::AllowAll);
+    // Then every endpoint serves the port, and which of its own need be asked of the chosen one only.
+    let served_by_all = declared.is_some_and(|target| target != 0);
     let mut best_rank = 0;
-    let mut candidates: Vec<(&Arc<Workload>, u16)> = Vec::new();
-    for endpoint in snapshot.endpoints(&service.key) {
+    let endpoints = snapshot.endpoints(&service.key);
+    let mut candidates: Vec<&Arc<Workload>> = Vec::with_capacity(endpoints.len());
+    for endpoint in endpoints {
         if (endpoint.status == HealthStatus::Unhealthy && !any_health) || !is_reachable(endpoint, service, source) {
             continue;
         }
-        let Some(target) = target_port(service, endpoint, port, declared, purpose) else { continue };
+        if !served_by_all && target_port(service, endpoint, port, declared, purpose).is_none() {
+            continue;
+        }
         let Some(rank) = balancing.map_or(Some(0), |balancing| rank(balancing, source, endpoint)) else { continue };
         if rank > best_rank {
             candidates.clear();
             best_rank = rank;
         }
         if rank == best_rank {
-            candidates.push((endpoint, target));
+            candidates.push(endpoint);
         }
     }
-    let chosen = rng.weighted(candidates.iter().map(|(endpoint, _)| u64::from(endpoint.capacity)))?;
-    candidates.get(chosen).copied()
+    let chosen = rng.weighted(candidates.iter().map(|endpoint| u64::from(endpoint.capacity)))?;
+    let endpoint = candidates.get(chosen)?;
+    Some((endpoint, target_port(service, endpoint, port, declared, purpose)?))
 }
 
 /// It has an address of a family the service allows, a name to resolve, or a gateway in front of it.

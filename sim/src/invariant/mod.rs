@@ -228,7 +228,11 @@ impl Checkers {
     }
 }
 
+#[inline]
 fn keep(kept: &mut Vec<(InvariantId, Violation)>, id: InvariantId, at: Instant, findings: &mut Vec<Finding>) {
+    if findings.is_empty() {
+        return;
+    }
     for finding in findings.drain(..) {
         if kept.iter().filter(|(other, _)| *other == id).count() < FINDINGS_MAX {
             kept.push((id, finding.into_violation(id, at)));
