@@ -273,6 +273,24 @@ async fn a_newer_certificate_retires_connections_made_with_the_older() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_retired_while_it_is_made_is_used_by_nobody() {
+    let mesh = Mesh::new(9);
+    let mut served = mesh.serve_default();
+    let pool = mesh.pool(PoolConfig::default());
+    let certificate = mesh.authority.certificate_from(&identity("client"), support::epoch(), HOUR);
+    let client = pool.connect(mesh.key(), certificate, request("10.0.0.2:8080"));
+    let server = async {
+        // The attempt has begun by now: its caller waits.
+        pool.retire(|_| true);
+        served.incoming.recv().await.unwrap().accept(None).unwrap()
+    };
+    let (client, server) = tokio::join!(biased; client, server);
+    assert_eq!(mesh.client_events.opened(), 2, "the first was retired before it was done");
+    assert_eq!(pool.stats().pooled, 1);
+    drop((client.unwrap().tunnel, server));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_ended_certificate_ends_reuse_and_is_not_presented() {
     let mesh = Mesh::new(9);
     let server = mesh.authority.certificate_from(&identity("server"), support::epoch(), HOUR / 20);

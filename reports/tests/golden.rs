@@ -46,6 +46,12 @@ fn request(at_ns: u64, denied: bool) -> RequestResult {
         } else {
             "Answered 200 by ratings-7f6b8 over HBONE.".into()
         },
+        flow: 1,
+        trailers: vec![],
+        grpc: None,
+        messages: None,
+        copies: vec![],
+        decisions: vec![],
     }
 }
 
@@ -68,8 +74,10 @@ fn record() -> RunRecord {
                 summary: "deploy/storefront.shop asks http://ratings.shop:8080/books".into(),
                 line: 12,
                 held: true,
+                judged: true,
                 failures: vec![],
                 requests: vec![request(1_000_000_000, false), request(1_010_000_000, false)],
+                conditions: vec![],
             },
             StepResult {
                 at_ns: 2_000_000_000,
@@ -77,8 +85,10 @@ fn record() -> RunRecord {
                 summary: "apply deny.yaml".into(),
                 line: 14,
                 held: true,
+                judged: true,
                 failures: vec![],
                 requests: vec![],
+                conditions: vec![],
             },
             StepResult {
                 at_ns: 3_000_000_000,
@@ -86,8 +96,10 @@ fn record() -> RunRecord {
                 summary: "deploy/storefront.shop asks http://ratings.shop:8080/books".into(),
                 line: 15,
                 held: false,
+                judged: true,
                 failures: vec!["expected status 200, found a reset: denied by shop/deny-storefront".into()],
                 requests: vec![request(3_000_000_000, true)],
+                conditions: vec![],
             },
         ],
         load: vec![LoadResult {
@@ -158,7 +170,7 @@ fn page_is_written_under_a_file_name_without_surprises() {
     let directory = std::env::temp_dir().join(format!("meshsim-report-{}", std::process::id()));
     let mut odd = record();
     odd.scenario = "../../odd name".into();
-    let path = reports::render(&odd, &directory).expect("the page can be written");
+    let path = reports::render(&odd, &directory, 0).expect("the page can be written");
     assert_eq!(path.parent(), Some(directory.as_path()));
     assert_eq!(path.file_name().and_then(|name| name.to_str()), Some("------odd-name-seed-7.html"));
     std::fs::remove_dir_all(&directory).expect("the directory can be removed");

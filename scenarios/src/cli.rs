@@ -7,6 +7,8 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sim::scenario::quantity::Time;
 
+use crate::command::ztunnel::ZtunnelArguments;
+
 const EXAMPLES: &str = "\
 Examples:
   meshsim run scenarios/catalog/bookshop/first-look.yaml
@@ -18,6 +20,7 @@ Examples:
   meshsim run shop.yaml --seeds 1..200 --save failures/     keep what failed, to run again:
   meshsim replay failures/shop-17.json --trace --node node-2
   meshsim run shop.yaml --report out                       a page to look at
+  meshsim explain shop.yaml --request 3                    who decided what on its way
   meshsim list                                             what there is, and what it proves
 
 Exit status: 0 if everything held, 1 if an expectation or an invariant of safety did not, 2 if the input is wrong,
@@ -35,12 +38,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run scenarios and say what came of them
     Run(RunArguments),
+    /// Run a scenario and tell of its requests which route, rule and policy decided at each hop
+    Explain(ExplainArguments),
     /// Name the scenarios there are, each with the sentence it proves
     List(ListArguments),
     /// Run a saved run again, bit for bit, or say where the two part
     Replay(ReplayArguments),
     /// Print the JSON Schema of scenario files
     Schema(SchemaArguments),
+    /// One node proxy on real sockets, for one workload
+    Ztunnel(Box<ZtunnelArguments>),
 }
 
 #[derive(Args, Debug)]
@@ -88,6 +95,10 @@ pub(crate) struct RunArguments {
     #[arg(long, value_enum, default_value_t, value_name = "ORDER")]
     pub(crate) task_order: TaskOrder,
 
+    /// How configuration and certificates travel to the proxies, instead of each scenario's own way
+    #[arg(long, value_enum, value_name = "WAY")]
+    pub(crate) delivery: Option<Delivery>,
+
     /// How many runs at once, if there are several [default: one for each processor]
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -95,6 +106,29 @@ pub(crate) struct RunArguments {
     /// Only what did not hold, and the last line
     #[arg(long, short)]
     pub(crate) quiet: bool,
+
+    /// Colours
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Colour,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArguments {
+    /// Scenario file
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenario: PathBuf,
+
+    /// Only the request of this number, counted from 1 over all steps
+    #[arg(long, value_name = "N")]
+    pub(crate) request: Option<NonZeroUsize>,
+
+    /// Seed, instead of the scenario's own
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// As JSON instead
+    #[arg(long)]
+    pub(crate) json: bool,
 
     /// Colours
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
@@ -153,6 +187,24 @@ impl From<TaskOrder> for sim::exec::TaskOrder {
         match order {
             TaskOrder::Fifo => sim::exec::TaskOrder::Fifo,
             TaskOrder::Seeded => sim::exec::TaskOrder::Seeded,
+        }
+    }
+}
+
+/// How configuration and certificates travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Delivery {
+    /// After a drawn delay, not on the network
+    Modelled,
+    /// Delta discovery and signing requests over gRPC and TLS, from a control plane on the network
+    Wire,
+}
+
+impl From<Delivery> for sim::mesh::Delivery {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::Modelled => sim::mesh::Delivery::Modelled,
+            Delivery::Wire => sim::mesh::Delivery::Wire,
         }
     }
 }

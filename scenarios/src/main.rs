@@ -28,13 +28,17 @@ enum Ending {
 }
 
 fn main() -> ExitCode {
-    log_if_asked();
     let cli = Cli::parse();
+    if !matches!(cli.command, Command::Ztunnel(_)) {
+        log_if_asked();
+    }
     let ended = match cli.command {
         Command::Run(arguments) => command::run::run(&arguments),
+        Command::Explain(arguments) => command::explain::run(&arguments),
         Command::List(arguments) => command::list::run(&arguments),
         Command::Replay(arguments) => command::replay::run(&arguments),
         Command::Schema(arguments) => command::schema::run(&arguments),
+        Command::Ztunnel(arguments) => command::ztunnel::run(&arguments),
     };
     match ended {
         Ok(Ending::Held) => ExitCode::SUCCESS,

@@ -120,6 +120,43 @@ const CASES: &[(&str, &str)] = &[
         "a path with a line break",
         "steps: [{ at: 1s, request: { from: deploy/client.shop, to: \"http://server:8080/a\\r\\nb: c\" } }]",
     ),
+    (
+        "a status without an answer",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' }, expect: { status: 200, outcome: refused } }]",
+    ),
+    (
+        "a status of what is denied",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' }, expect: { status: 200, denied: true } }]",
+    ),
+    (
+        "a refusal that is none",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' }, expect: { denied: false, reason: policy_denied } }]",
+    ),
+    (
+        "a denial for another reason",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' }, expect: { denied: true, reason: connect_failed } }]",
+    ),
+    (
+        "more successes than requests",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080', count: 4 }, expect: { status: 200, success: '> 4' } }]",
+    ),
+    (
+        "a policy that never exists",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080' }, expect: { denied: shop/nobody-wrote-this } }]",
+    ),
+    ("a step in a year", "steps: [{ at: 9000h, restart: deploy/server.shop }]"),
+    (
+        "a load that ends in a year",
+        "load: [{ name: l, from: deploy/client.shop, to: 'http://server:8080', rate: 1/min, during: 0s..9000h }]",
+    ),
+    (
+        "kept connections over HTTP/2",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080', http: h2c, keep_alive: true } }]",
+    ),
+    (
+        "a header of HTTP/1.1 over HTTP/2",
+        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080', http: h2c, headers: { Connection: close } } }]",
+    ),
     ("port 0", "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:0' } }]"),
     (
         "a status that is none, in a list",

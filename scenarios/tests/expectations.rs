@@ -21,7 +21,7 @@ steps:
   - { at: 4s, request: *ask, expect: { identity: none } }
   - { at: 5s, request: *ask, expect: { identity: "spiffe://cluster.local/ns/bookshop/sa/orders" } }
   - { at: 6s, request: *ask, expect: { denied: true } }
-  - { at: 7s, request: *ask, expect: { denied: bookshop/some-policy } }
+  - { at: 7s, request: *ask, expect: { denied: bookshop/istio_converted_other } }
   - { at: 8s, request: *ask, expect: { reason: policy_denied } }
   - { at: 9s, request: *ask, expect: { backend: deploy/orders.bookshop } }
   - { at: 10s, request: *ask, expect: { source_ip: 10.9.9.9 } }

@@ -8,20 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use proxy_core::host::Instant;
 use sim::app::{
-    Answer, Behaviour, Client, Delay, EchoPort, HttpExchange, HttpRequest, Load, LoadSpec, Names, Order, PortProtocol,
-    Reading, Schedule, StreamSpec, Target, Traffic, serve,
+    Answer, Behaviour, Client, Delay, EchoPort, HttpExchange, HttpRequest, Load, LoadSpec, Order, PortProtocol,
+    Reading, RequestKind, Schedule, StreamSpec, Target, Traffic, Tries, serve,
 };
 use sim::fabric::{NamespaceSpec, NodeSpec};
 use sim::node::{Sim, SimConfig, SimHost};
 use sim::record::{AppEvent, AppPod, Ending, FlowEnd, Journal, Observation, ObservationKind, Outcome, Tally};
-
-struct NoNames;
-
-impl Names for NoNames {
-    fn resolve(&self, _host: &str, _namespace: &str) -> Vec<IpAddr> {
-        Vec::new()
-    }
-}
 
 struct World {
     sim: Sim,
@@ -55,10 +47,11 @@ fn world(behaviour: Behaviour) -> World {
     let journal = Journal::new();
     let behaviour = Arc::new(behaviour);
     let ports = [PortProtocol::Http, PortProtocol::Tcp, PortProtocol::Sniffed].into_iter().zip(PORT..);
-    let ports: Vec<EchoPort> =
-        ports.map(|(protocol, port)| EchoPort { port, protocol, behaviour: behaviour.clone() }).collect();
+    let ports: Vec<EchoPort> = ports
+        .map(|(protocol, port)| EchoPort { port, protocol, behaviour: behaviour.clone(), tries: Tries::default() })
+        .collect();
     serve(&server, &server_pod, &ports, &journal).expect("the ports are free");
-    let client = Client { host: client, pod: client_pod, names: Arc::new(NoNames), journal: journal.clone() };
+    let client = Client { host: client, pod: client_pod, resolver: Arc::default(), journal: journal.clone() };
     World { sim, client, server, journal }
 }
 
@@ -69,6 +62,7 @@ fn request(target: &str) -> HttpRequest {
         headers: vec![("x-a".into(), "b".into())],
         body: Bytes::new(),
         http2: false,
+        kind: RequestKind::Plain,
         timeout: Duration::from_secs(5),
     }
 }
@@ -94,6 +88,7 @@ fn stream(port: u16) -> StreamSpec {
     StreamSpec {
         target: Target::parse(&format!("tcp://10.0.0.2:{port}")).expect("a target"),
         send: 100_000,
+        server_first: false,
         half_close: false,
         read: Reading::All,
         hold: false,

@@ -14,6 +14,7 @@ use proxy_core::net::drain::{self, DrainTrigger};
 use proxy_core::state::{
     LocalWorkload, NamespacedHostname, NetworkAddress, Resource, Service, SharedUpdate, StateHandle, Update, Workload,
 };
+use proxy_core::telemetry::NullSink;
 use sim::node::{Capture, PROXY_MARK, SimHost};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -66,7 +67,7 @@ fn setting(upstream: &[&str]) -> Setting {
     let upstream = upstream.iter().map(|server| at(server)).collect();
     let config = DnsConfig { upstream, ..DnsConfig::default() };
     let (drain, watcher) = drain::channel();
-    DnsProxy::start(proxy, config, state.clone(), local, &watcher).expect("binds");
+    DnsProxy::start(proxy, config, state.clone(), local, Arc::new(NullSink), &watcher).expect("binds");
     drop(watcher);
     pair.server.spawn("upstream", serve_upstream(pair.server.clone()));
     Setting { pair, state, drain }

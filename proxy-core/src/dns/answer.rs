@@ -117,6 +117,9 @@ impl Names {
         if let Some(service) = lookup(name) {
             return Some((service, false));
         }
+        if !snapshot.has_wildcard_services() {
+            return None;
+        }
         let mut rest = name;
         while let Some((_, parent)) = rest.split_once('.') {
             if let Some(service) = lookup(&format!("*.{parent}")) {

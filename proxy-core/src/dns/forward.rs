@@ -6,17 +6,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::message::{HEADER_LENGTH, Query};
+use super::message::HEADER_LENGTH;
 use crate::host::{Datagram, Dial, Host, timer};
+use crate::telemetry::DnsProtocol as Carrier;
 
-/// How the client asked, and so how the upstream is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Carrier {
-    Udp,
-    Tcp,
-}
-
-/// Asks each of `upstream` in turn, `limit` each, until one answers. `message` is the client's; `id` is ours for it.
+/// Passes on the client's `message`, with `id` of our own: asks each of `upstream` in turn, `limit` each, until one answers.
 /// A datagram is at most `payload` long, which is what the client said it takes.
 pub(super) async fn forward<H: Host>(
     host: &H,
@@ -30,17 +24,31 @@ pub(super) async fn forward<H: Host>(
     let client_id = message.get(..2)?;
     let mut asked = message.to_vec();
     asked.get_mut(..2)?.copy_from_slice(&id.to_be_bytes());
-    for server in upstream {
+    let mut answer = ask(host, upstream, limit, &asked, carrier, payload).await?;
+    answer[..2].copy_from_slice(client_id);
+    // We own none of it.
+    answer[2] &= !0x04;
+    Some(answer)
+}
+
+/// Asks each of `servers` in turn, `limit` each, until one answers. What is returned is an answer to this very question, at
+/// least a header long.
+pub(super) async fn ask<H: Host>(
+    host: &H,
+    servers: &[SocketAddr],
+    limit: Duration,
+    asked: &[u8],
+    carrier: Carrier,
+    payload: usize,
+) -> Option<Vec<u8>> {
+    for server in servers {
         let ask = async {
             match carrier {
-                Carrier::Udp => ask_udp(host, *server, &asked, payload).await,
-                Carrier::Tcp => ask_tcp(host, *server, &asked).await,
+                Carrier::Udp => ask_udp(host, *server, asked, payload).await,
+                Carrier::Tcp => ask_tcp(host, *server, asked).await,
             }
         };
-        if let Ok(Ok(mut answer)) = timer::timeout(host, limit, ask).await {
-            answer[..2].copy_from_slice(client_id);
-            // We own none of it.
-            answer[2] &= !0x04;
+        if let Ok(Ok(answer)) = timer::timeout(host, limit, ask).await {
             return Some(answer);
         }
     }
@@ -69,18 +77,31 @@ async fn ask_tcp<H: Host>(host: &H, server: SocketAddr, asked: &[u8]) -> io::Res
     if is_answer(asked, &answer) { Ok(answer) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-/// It is a response, to this id and this question.
+/// It is a response, to this id and this question. `asked` is a question and maybe more.
 fn is_answer(asked: &[u8], answer: &[u8]) -> bool {
-    let question = |message: &[u8]| {
-        // The same parser that judged the client's message; it refuses responses, so the bit is cleared for it.
-        let mut message = message.to_vec();
-        message[2] &= 0x7f;
-        let query = Query::parse(&message).ok()?;
-        Some((query.id, query.name.to_string().to_ascii_lowercase(), query.kind, query.class))
+    // Letter case is the server's to change; the bytes of lengths, type and class are no letters or must be the same.
+    let is_same_question = || {
+        let end = question_end(asked)?;
+        let (ours, theirs) = (asked.get(HEADER_LENGTH..end)?, answer.get(HEADER_LENGTH..end)?);
+        let name_end = ours.len().checked_sub(4)?;
+        Some(ours[..name_end].eq_ignore_ascii_case(&theirs[..name_end]) && ours[name_end..] == theirs[name_end..])
     };
-    answer.len() >= HEADER_LENGTH && answer[2] & 0x80 != 0 && {
-        let ours = question(asked);
-        ours.is_some() && ours == question(answer)
+    answer.len() >= HEADER_LENGTH
+        && answer[2] & 0x80 != 0
+        && asked.get(..2) == answer.get(..2)
+        && answer[4..6] == [0, 1]
+        && is_same_question() == Some(true)
+}
+
+/// Where the first question of a message ends.
+fn question_end(message: &[u8]) -> Option<usize> {
+    let mut at = HEADER_LENGTH;
+    loop {
+        let length = usize::from(*message.get(at)?);
+        at += 1 + length;
+        if length == 0 {
+            return Some(at + 4);
+        }
     }
 }
 

@@ -3,12 +3,16 @@
 //! Reading is bounded by the message: no recursion, no allocation but the question's name. Pointers in the question
 //! are refused: nothing could have come before it.
 
+mod lookup;
 mod name;
 mod query;
+mod reply;
 mod response;
 
+pub use lookup::{Addresses, question, read_addresses};
 pub use name::Name;
 pub use query::{Query, QueryError};
+pub use reply::Reply;
 pub use response::{Data, Record, Response, ResponseCode, refusal};
 
 /// An IPv4 address.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::answer::TTL;
-use super::forward::{Carrier, forward, read_message, write_message};
+use super::forward::{forward, read_message, write_message};
 use super::message::{
     CLASS_IN, Data, HEADER_LENGTH, Name, Query, QueryError, Record, Response, ResponseCode, TYPE_A, TYPE_AAAA, refusal,
 };
@@ -18,7 +18,8 @@ use super::{Answer, Family, Names, answer};
 use crate::host::{Datagram, Host, Listener, Rng, timer};
 use crate::net::drain::DrainWatcher;
 use crate::net::race::{First, race};
-use crate::state::{LocalWorkload, StateHandle};
+use crate::state::{LocalWorkload, StateHandle, Workload};
+use crate::telemetry::{DnsOutcome, DnsProtocol as Carrier, DnsRequest, Event, Sink};
 
 /// Where captured DNS arrives.
 pub const DNS_PORT: u16 = 15053;
@@ -65,6 +66,7 @@ pub struct DnsProxy<H> {
     config: DnsConfig,
     state: StateHandle,
     local: LocalWorkload,
+    sink: Arc<dyn Sink>,
     rng: Mutex<Rng>,
     datagrams: AtomicUsize,
     streams: AtomicUsize,
@@ -80,6 +82,7 @@ impl<H: Host> DnsProxy<H> {
         config: DnsConfig,
         state: StateHandle,
         local: LocalWorkload,
+        sink: Arc<dyn Sink>,
         watcher: &DrainWatcher,
     ) -> io::Result<()> {
         let v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DNS_PORT);
@@ -92,7 +95,7 @@ impl<H: Host> DnsProxy<H> {
         }
         let rng = Mutex::new(host.rng("dns"));
         let (datagrams, streams) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let proxy = Arc::new(DnsProxy { host, config, state, local, rng, datagrams, streams });
+        let proxy = Arc::new(DnsProxy { host, config, state, local, sink, rng, datagrams, streams });
         for (datagrams, streams) in listening {
             proxy.host.spawn("dns datagrams", proxy.clone().serve_datagrams(Arc::new(datagrams), watcher.clone()));
             proxy.host.spawn("dns listener", proxy.clone().serve_streams(streams, watcher.clone()));
@@ -178,37 +181,64 @@ impl<H: Host> DnsProxy<H> {
             Carrier::Udp => query.udp_payload(),
             Carrier::Tcp => usize::from(u16::MAX),
         };
+        let (client, answer, outcome) = self.answer_query(&query, message, carrier, limit).await;
+        self.sink.record(Event::Dns(DnsRequest {
+            at: self.host.now(),
+            client,
+            kind: query.kind,
+            protocol: carrier,
+            name: query.name.to_string().into(),
+            outcome,
+        }));
+        Some(answer)
+    }
+
+    /// Who asked, the answer in at most `limit` bytes, and what to tell of it.
+    async fn answer_query(
+        &self,
+        query: &Query,
+        message: &[u8],
+        carrier: Carrier,
+        limit: usize,
+    ) -> (Option<Arc<Workload>>, Vec<u8>, DnsOutcome) {
         let failed = || {
-            let response =
-                Response { query: &query, code: ResponseCode::ServerFailure, authoritative: false, answers: vec![] };
-            Some(response.encode(limit))
+            let code = ResponseCode::ServerFailure;
+            Response { query, code, authoritative: false, answers: vec![] }.encode(limit)
         };
         let wait = self.state.wait_for_workload(&self.local);
-        let Ok(client) = timer::timeout(&self.host, self.config.workload_wait, wait).await else { return failed() };
-        if let Some((family, name)) = ours_to_answer(&query) {
+        let Ok(client) = timer::timeout(&self.host, self.config.workload_wait, wait).await else {
+            return (None, failed(), DnsOutcome::UnknownClient);
+        };
+        if let Some((family, name)) = ours_to_answer(query) {
             let answer = {
                 let mut rng = self.rng.lock();
                 answer(&self.state.snapshot(), &self.config.names, &client, &name, family, &mut rng)
             };
             if let Answer::Known { alias, addresses, .. } = answer {
+                let outcome = DnsOutcome::Known { addresses: addresses.len() };
                 let answers = records(&query.name, alias, addresses);
-                let response = Response { query: &query, code: ResponseCode::NoError, authoritative: true, answers };
-                return Some(response.encode(limit));
+                let response = Response { query, code: ResponseCode::NoError, authoritative: true, answers };
+                return (Some(client), response.encode(limit), outcome);
             }
         }
         let id = self.rng.lock().next_u64() as u16;
         let (upstream, timeout) = (&self.config.upstream, self.config.upstream_timeout);
-        match forward(&self.host, upstream, timeout, message, id, carrier, limit).await {
-            Some(forwarded) if forwarded.len() <= limit => Some(forwarded),
+        let began = self.host.now();
+        let forwarded = forward(&self.host, upstream, timeout, message, id, carrier, limit).await;
+        let took = self.host.now().saturating_since(began);
+        let outcome = DnsOutcome::Forwarded { took, answered: forwarded.is_some() };
+        let answer = match forwarded {
+            Some(forwarded) if forwarded.len() <= limit => forwarded,
             Some(mut forwarded) => {
                 // Too long for this client: the question alone, and the bit that says so.
                 forwarded.truncate(HEADER_LENGTH + query.name.wire().len() + 4);
                 forwarded[2] |= 0x02;
                 forwarded[6..HEADER_LENGTH].fill(0);
-                Some(forwarded)
+                forwarded
             }
             None => failed(),
-        }
+        };
+        (Some(client), answer, outcome)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::state::WorkloadType;
+use crate::state::{Workload, WorkloadType};
 
 /// The longest header that is looked at. Header lists are capped at 64 KiB by HTTP/2 settings; labels need far less.
 const LENGTH_MAX: usize = 8 * 1024;
@@ -33,6 +33,20 @@ pub struct Baggage {
 }
 
 impl Baggage {
+    /// What is said of a workload.
+    pub fn of(workload: &Workload) -> Self {
+        Baggage {
+            cluster: workload.cluster_id.clone(),
+            namespace: workload.namespace.clone(),
+            workload_type: Some(workload.workload_type),
+            workload_name: workload.workload_name.clone(),
+            service_name: workload.canonical_name.clone(),
+            service_version: workload.canonical_revision.clone(),
+            region: workload.locality.region.clone(),
+            zone: workload.locality.zone.clone(),
+        }
+    }
+
     /// The header's value; `None` when every field is empty.
     pub fn to_header(&self) -> Option<HeaderValue> {
         let workload_key = match self.workload_type {

@@ -74,7 +74,7 @@ impl Http2Settings {
         self.frame_max.clamp(1 << 14, (1 << 24) - 1)
     }
 
-    pub(super) fn client(&self) -> h2::client::Builder {
+    pub(crate) fn client(&self) -> h2::client::Builder {
         let mut builder = h2::client::Builder::new();
         builder
             .initial_window_size(self.stream_window)
@@ -90,7 +90,7 @@ impl Http2Settings {
         builder
     }
 
-    pub(super) fn server(&self) -> h2::server::Builder {
+    pub(crate) fn server(&self) -> h2::server::Builder {
         let mut builder = h2::server::Builder::new();
         builder
             .initial_window_size(self.stream_window)

@@ -21,6 +21,7 @@ pub use baggage::Baggage;
 pub use connect::{ConnectHeaders, ConnectRequest, Forwarded, ParseTraceParentError, TraceParent};
 pub use error::HboneError;
 pub use http2::Http2Settings;
+pub(crate) use ping::Ping;
 pub use pool::{Connected, Pool, PoolConfig, PoolKey, PoolStats};
 pub use server::{Acceptor, AcceptorConfig, IncomingConnect, ServerConnection};
 pub use stream::{Tunnel, TunnelInfo};

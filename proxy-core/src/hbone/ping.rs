@@ -11,7 +11,7 @@ use super::Http2Settings;
 use crate::host::Host;
 
 /// HTTP/2 PINGs on one connection, polled by the task that drives it. One timer, no task.
-pub(super) struct Ping<H> {
+pub(crate) struct Ping<H> {
     host: H,
     ping_pong: PingPong,
     interval: Duration,
@@ -23,14 +23,14 @@ pub(super) struct Ping<H> {
 
 impl<H: Host> Ping<H> {
     /// The first PING goes out an interval from now.
-    pub(super) fn new(host: H, ping_pong: PingPong, settings: &Http2Settings) -> Self {
+    pub(crate) fn new(host: H, ping_pong: PingPong, settings: &Http2Settings) -> Self {
         let timer = Box::pin(host.sleep(settings.ping_interval));
         let (interval, timeout) = (settings.ping_interval, settings.ping_timeout);
         Ping { host, ping_pong, interval, timeout, waiting: false, timer }
     }
 
     /// Ready when a PING went unanswered too long. Poll after the connection, which is what receives the answer.
-    pub(super) fn poll_dead(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_dead(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.waiting {
                 match self.ping_pong.poll_pong(context) {

@@ -146,7 +146,8 @@ impl<H: Host> Pool<H> {
         self.handle.0.end(Phase::Draining);
     }
 
-    /// Connections whose key is chosen take no new streams from now on and close with their last one.
+    /// Connections whose key is chosen, those being made included, take no new streams from now on and close with their last
+    /// one. Callers who wait for one being made get another.
     pub fn retire(&self, chosen: impl Fn(&PoolKey) -> bool) {
         let mut retired = Vec::new();
         {
@@ -154,6 +155,9 @@ impl<H: Host> Pool<H> {
             state.entries.retain(|key, entry| {
                 if chosen(key) {
                     retired.append(&mut entry.pooled);
+                    if let Some(attempt) = entry.attempt.take() {
+                        attempt.retire();
+                    }
                 }
                 !entry.pooled.is_empty() || entry.attempt.is_some()
             });
@@ -289,6 +293,11 @@ impl<H: Host> Inner<H> {
         state.live.insert(connection.id, connection.clone());
         if state.phase != Phase::Open {
             return state.phase;
+        }
+        if attempt.is_retired() {
+            drop(state);
+            attempt.end(Ok(connection.clone()));
+            return Phase::Draining;
         }
         let entry = state.entries.entry(key.clone()).or_default();
         entry.pooled.push(connection.clone());

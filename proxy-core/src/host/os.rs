@@ -61,6 +61,46 @@ impl TokioHost {
     }
 }
 
+impl TokioHost {
+    /// Runs `work` to its end on a runtime of its own with this many threads, and everything it spawns.
+    ///
+    /// # Errors
+    /// The operating system gives no threads or no event queue.
+    pub fn run<T, F: Future<Output = T>>(threads: usize, work: impl FnOnce(TokioHost) -> F) -> io::Result<T> {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build()?;
+        Ok(runtime.block_on(async { work(TokioHost::new()).await }))
+    }
+
+    /// Completes when the process is asked to end: Ctrl-C, and SIGTERM where there is such a thing.
+    ///
+    /// # Errors
+    /// Signals cannot be listened for.
+    pub async fn interrupted(&self) -> io::Result<()> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+            std::future::poll_fn(|context| {
+                let interrupted = interrupt.poll_recv(context).is_ready();
+                if interrupted || terminate.poll_recv(context).is_ready() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            Ok(())
+        }
+        #[cfg(not(unix))]
+        tokio::signal::ctrl_c().await
+    }
+
+    /// The addresses the operating system knows for `name:port`.
+    ///
+    /// # Errors
+    /// The name is unknown, or nobody could be asked.
+    pub async fn resolve(&self, name_and_port: &str) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host(name_and_port).await?.collect())
+    }
+}
+
 impl Default for TokioHost {
     fn default() -> Self {
         TokioHost::new()

@@ -127,6 +127,12 @@ impl DrainTrigger {
         DrainWatcher(self.0.clone())
     }
 
+    /// Completes when everything is to end, without holding the drain open meanwhile. Cancelled by dropping.
+    pub async fn cut_begun(&self) {
+        let mut wait = Wait { shared: &self.0, rank: 2, key: None };
+        poll_fn(|context| wait.poll(context)).await;
+    }
+
     /// Completes when no watcher is left. One caller at a time.
     pub async fn finished(&self) {
         poll_fn(|context| {

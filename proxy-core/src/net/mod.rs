@@ -1,5 +1,8 @@
-//! Addresses, the byte pump, drain signals.
+//! Names and addresses, the byte pump, drain signals.
 
 pub mod copy;
 pub mod drain;
+mod hostname;
 pub(crate) mod race;
+
+pub use hostname::NamespacedHostname;

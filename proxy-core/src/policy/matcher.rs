@@ -93,6 +93,28 @@ impl StringMatch {
     }
 }
 
+impl StringMatch {
+    /// Against one text.
+    pub fn matches_text(&self, text: &str) -> bool {
+        match self {
+            StringMatch::Presence => !text.is_empty(),
+            StringMatch::Exact(wanted) => **wanted == *text,
+            StringMatch::Prefix(wanted) => text.starts_with(&**wanted),
+            StringMatch::Suffix(wanted) => text.ends_with(&**wanted),
+        }
+    }
+
+    /// From a policy's text: `*` is presence, `*x` a suffix, `x*` a prefix, anything else exact.
+    pub fn from_text(text: &str) -> Self {
+        match (text.strip_prefix('*'), text.strip_suffix('*')) {
+            (Some(""), _) => StringMatch::Presence,
+            (Some(suffix), _) => StringMatch::Suffix(suffix.into()),
+            (_, Some(prefix)) => StringMatch::Prefix(prefix.into()),
+            _ => StringMatch::Exact(text.into()),
+        }
+    }
+}
+
 impl IpBlock {
     /// Whether the prefix fits the address family.
     pub fn is_valid(&self) -> bool {

@@ -1,6 +1,7 @@
-//! Layer-4 authorization as plain functions over data. Nothing here waits, draws or knows a socket.
+//! Authorization as plain functions over data. Nothing here waits, draws or knows a socket.
 
 mod authorize;
+pub mod http;
 mod matcher;
 mod rule;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Applied, Rejected, Resource, ResourceName, Service, Snapshot, Update, Workload};
+use super::{Applied, NamespacedHostname, Rejected, Resource, ResourceName, Service, Snapshot, Update, Workload};
 use crate::policy::{Authorization, full_length};
 
 impl Snapshot {
@@ -24,14 +24,18 @@ impl Snapshot {
                 }
                 ResourceName::Service(key) => services_changed |= next.services.remove(key).is_some(),
                 ResourceName::Authorization(key) => applied.policies_changed |= next.policies.remove(key),
+                ResourceName::ServiceRoutes(key) => applied.routes_changed |= next.routes.remove_routes(key),
+                ResourceName::BackendSettings(key) => applied.routes_changed |= next.routes.remove_backend(key),
+                ResourceName::WaypointSettings(key) => applied.routes_changed |= next.routes.remove_waypoint(key),
             }
         }
         for resource in &update.upserted {
             if let Err(reason) = check(resource) {
-                if let Resource::Authorization(policy) = resource {
-                    applied.policies_changed |= next.policies.refuse(&policy.key);
+                let name = resource.name();
+                if let ResourceName::Authorization(key) = &name {
+                    applied.policies_changed |= next.policies.refuse(key);
                 }
-                applied.rejected.push(Rejected { name: resource.name(), reason });
+                applied.rejected.push(Rejected { name, reason });
                 continue;
             }
             match resource {
@@ -48,6 +52,10 @@ impl Snapshot {
                     }
                 }
                 Resource::Authorization(policy) => applied.policies_changed |= next.policies.insert(policy),
+                Resource::ServiceRoutes(routes) => applied.routes_changed |= next.routes.insert_routes(routes),
+                Resource::BackendSettings(settings) => applied.routes_changed |= next.routes.insert_backend(settings),
+                Resource::WaypointSettings(settings) => applied.routes_changed |= next.routes.insert_waypoint(settings),
+                Resource::Malformed(_) => {} // was rejected
             }
         }
         let changed = &mut applied.workloads_changed;
@@ -56,8 +64,19 @@ impl Snapshot {
         changed.retain(|uid| base.workloads.get(uid) != next.workloads.get(uid));
         next.policies.settle(changed, &base.workloads, &next.workloads);
 
-        let same = changed.is_empty() && !services_changed && next.policies == base.policies;
+        let same = changed.is_empty()
+            && !services_changed
+            && next.policies == base.policies
+            && (!applied.routes_changed || next.routes == base.routes);
         (if same { base.clone() } else { Arc::new(next) }, applied)
+    }
+}
+
+/// The resource itself, or what stands for it if no snapshot would take it.
+pub(crate) fn check_resource(resource: Resource) -> Resource {
+    match check(&resource) {
+        Ok(()) => resource,
+        Err(reason) => Resource::Malformed(Arc::new(Rejected { name: resource.name(), reason })),
     }
 }
 
@@ -66,6 +85,10 @@ fn check(resource: &Resource) -> Result<(), String> {
         Resource::Workload(workload) => check_workload(workload),
         Resource::Service(service) => check_service(service),
         Resource::Authorization(policy) => check_policy(policy),
+        Resource::ServiceRoutes(routes) => check_hostname(&routes.service),
+        Resource::BackendSettings(settings) => check_hostname(&settings.service),
+        Resource::WaypointSettings(_) => Ok(()),
+        Resource::Malformed(rejected) => Err(rejected.reason.clone()),
     }
 }
 
@@ -73,10 +96,12 @@ fn check_workload(workload: &Workload) -> Result<(), String> {
     if workload.uid.is_empty() { Err("a workload needs a uid".to_owned()) } else { Ok(()) }
 }
 
+fn check_hostname(service: &NamespacedHostname) -> Result<(), String> {
+    if service.hostname.is_empty() { Err("a service needs a hostname".to_owned()) } else { Ok(()) }
+}
+
 fn check_service(service: &Service) -> Result<(), String> {
-    if service.key.hostname.is_empty() {
-        return Err("a service needs a hostname".to_owned());
-    }
+    check_hostname(&service.key)?;
     for block in &service.cidr_vips {
         if block.prefix_length > full_length(block.base.address) {
             return Err(format!("bad prefix length: {}/{}", block.base.address, block.prefix_length));

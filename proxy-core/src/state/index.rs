@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
+use super::pick::{self, Candidate, Purpose};
 use super::policy_index::PolicyIndex;
+use super::route_index::RouteIndex;
 use super::service_index::ServiceIndex;
 use super::workload_index::WorkloadIndex;
 use super::{LocalWorkload, NamespacedHostname, Service, Workload};
 use crate::policy::{Authorization, Connection, Decision, PolicyKey};
+use crate::route::{BackendSettings, GatewayKey, ServiceRoutes, WaypointSettings};
 
 /// Everything a proxy was told at one moment.
 ///
@@ -19,6 +22,7 @@ pub struct Snapshot {
     pub(super) workloads: WorkloadIndex,
     pub(super) services: ServiceIndex,
     pub(super) policies: PolicyIndex,
+    pub(super) routes: RouteIndex,
 }
 
 /// What an address belongs to.
@@ -118,6 +122,11 @@ impl Snapshot {
         self.services.of_hostname(hostname, namespace, preferred, wanted)
     }
 
+    /// Whether any service's hostname is a wildcard.
+    pub fn has_wildcard_services(&self) -> bool {
+        self.services.has_wildcards()
+    }
+
     /// The workload that is resolved by DNS under this name.
     pub fn workload_of_hostname(&self, name: &NamespacedHostname) -> Option<&Arc<Workload>> {
         self.workloads.of_hostname(name)
@@ -126,6 +135,18 @@ impl Snapshot {
     /// Every endpoint of a service, healthy or not, by uid; whether or not the service itself is known.
     pub fn endpoints(&self, service: &NamespacedHostname) -> &[Arc<Workload>] {
         self.workloads.endpoints(service)
+    }
+
+    /// Every endpoint that may serve `port` of a service to a client at `source`, in order of uid: for a caller that
+    /// chooses by rules of its own. What is ruled out by health, reachability or the service's mode is left out.
+    pub fn candidates(
+        &self,
+        service: &Service,
+        source: &Workload,
+        port: u16,
+        purpose: Purpose,
+    ) -> impl Iterator<Item = Candidate<'_>> {
+        pick::candidates(self, service, source, port, purpose)
     }
 
     /// Whether a workload is an endpoint of a service.
@@ -141,6 +162,26 @@ impl Snapshot {
     /// All policies, by key.
     pub fn policies(&self) -> impl DoubleEndedIterator<Item = &Arc<Authorization>> {
         self.policies.all()
+    }
+
+    /// What this waypoint does with requests to a service; `None` if the service is not attached to it.
+    pub fn routes_of(&self, service: &NamespacedHostname) -> Option<&Arc<ServiceRoutes>> {
+        self.routes.routes(service)
+    }
+
+    /// The routes of all services attached to this waypoint, by service.
+    pub fn routes(&self) -> impl DoubleEndedIterator<Item = &Arc<ServiceRoutes>> {
+        self.routes.all_routes()
+    }
+
+    /// How to talk to a service's endpoints; `None` for upstream's defaults.
+    pub fn backend_settings(&self, service: &NamespacedHostname) -> Option<&Arc<BackendSettings>> {
+        self.routes.backend(service)
+    }
+
+    /// What holds for all that the waypoint of this name does.
+    pub fn waypoint_settings(&self, gateway: &GatewayKey) -> Option<&Arc<WaypointSettings>> {
+        self.routes.waypoint(gateway)
     }
 
     /// Judges a connection to `destination` by every policy that applies to it: those of global scope, those of its

@@ -12,6 +12,7 @@ mod map;
 mod pick;
 mod policy_index;
 mod resolve;
+mod route_index;
 mod service;
 mod service_index;
 mod shared;
@@ -20,9 +21,11 @@ mod update;
 mod workload;
 mod workload_index;
 
+pub use crate::net::NamespacedHostname;
+pub(crate) use apply::check_resource;
 pub use handle::{LocalWorkload, StateHandle};
 pub use index::{AddressOwner, Snapshot};
-pub use pick::Purpose;
+pub use pick::{Candidate, Purpose};
 pub use resolve::{Resolution, Upstream, UpstreamAddress};
 pub use service::{
     CidrVip, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, RoutingScope, Service, ServicePort,
@@ -32,6 +35,6 @@ pub use shared::SharedUpdate;
 pub use source::{ConfigSource, Push};
 pub use update::{Applied, Rejected, Resource, ResourceName, Update};
 pub use workload::{
-    ApplicationProtocol, ApplicationTunnel, GatewayAddress, GatewayDestination, HealthStatus, Locality,
-    NamespacedHostname, NetworkAddress, NetworkMode, PortMapping, TunnelProtocol, Workload, WorkloadType,
+    ApplicationProtocol, ApplicationTunnel, GatewayAddress, GatewayDestination, HealthStatus, Locality, NetworkAddress,
+    NetworkMode, PortMapping, TunnelProtocol, Workload, WorkloadType,
 };

@@ -30,34 +30,53 @@ pub(super) fn pick<'a>(
     purpose: Purpose,
     rng: &mut Rng,
 ) -> Option<(&'a Arc<Workload>, u16)> {
+    let mut best = 0;
+    let mut nearest: Vec<Candidate<'a>> = Vec::new();
+    for candidate in candidates(snapshot, service, source, port, purpose) {
+        if candidate.nearness > best {
+            nearest.clear();
+            best = candidate.nearness;
+        }
+        if candidate.nearness == best {
+            nearest.push(candidate);
+        }
+    }
+    let chosen = rng.weighted(nearest.iter().map(|candidate| u64::from(candidate.workload.capacity)))?;
+    nearest.get(chosen).map(|candidate| (candidate.workload, candidate.port))
+}
+
+/// An endpoint of a service that may be picked.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// The endpoint.
+    pub workload: &'a Arc<Workload>,
+    /// Where it serves the port asked for.
+    pub port: u16,
+    /// How near the service's mode finds it: more is nearer; all 0 without a preference.
+    pub nearness: usize,
+}
+
+/// Every endpoint that may serve `port`: healthy as the service wants it, reachable, not ruled out by its mode. In order
+/// of uid; capacity is not looked at.
+pub(super) fn candidates<'a>(
+    snapshot: &'a Snapshot,
+    service: &Service,
+    source: &Workload,
+    port: u16,
+    purpose: Purpose,
+) -> impl Iterator<Item = Candidate<'a>> {
     let declared =
         service.ports.iter().find(|declared| declared.service_port == port).map(|declared| declared.target_port);
     let balancing = service.load_balancing.as_ref();
     let any_health = balancing.is_some_and(|balancing| balancing.health_policy == HealthPolicy::AllowAll);
-    // Then every endpoint serves the port, and which of its own need be asked of the chosen one only.
-    let served_by_all = declared.is_some_and(|target| target != 0);
-    let mut best_rank = 0;
-    let endpoints = snapshot.endpoints(&service.key);
-    let mut candidates: Vec<&Arc<Workload>> = Vec::with_capacity(endpoints.len());
-    for endpoint in endpoints {
+    snapshot.endpoints(&service.key).iter().filter_map(move |endpoint| {
         if (endpoint.status == HealthStatus::Unhealthy && !any_health) || !is_reachable(endpoint, service, source) {
-            continue;
+            return None;
         }
-        if !served_by_all && target_port(service, endpoint, port, declared, purpose).is_none() {
-            continue;
-        }
-        let Some(rank) = balancing.map_or(Some(0), |balancing| rank(balancing, source, endpoint)) else { continue };
-        if rank > best_rank {
-            candidates.clear();
-            best_rank = rank;
-        }
-        if rank == best_rank {
-            candidates.push(endpoint);
-        }
-    }
-    let chosen = rng.weighted(candidates.iter().map(|endpoint| u64::from(endpoint.capacity)))?;
-    let endpoint = candidates.get(chosen)?;
-    Some((endpoint, target_port(service, endpoint, port, declared, purpose)?))
+        let port = target_port(service, endpoint, port, declared, purpose)?;
+        let nearness = balancing.map_or(Some(0), |balancing| rank(balancing, source, endpoint))?;
+        Some(Candidate { workload: endpoint, port, nearness })
+    })
 }
 
 /// It has an address of a family the service allows, a name to resolve, or a gateway in front of it.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::workload::{GatewayAddress, NamespacedHostname, NetworkAddress};
+use super::workload::{GatewayAddress, NetworkAddress};
 use crate::identity::Identity;
+use crate::net::NamespacedHostname;
 
 /// One service. Primary key: `namespace/hostname`. Endpoints are not part of the record: workloads name their services.
 #[derive(Clone, Debug, PartialEq, Eq)]

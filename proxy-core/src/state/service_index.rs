@@ -17,6 +17,8 @@ pub(super) struct ServiceIndex {
     /// By network.
     by_block: Map<Arc<str>, Blocks>,
     by_hostname: Map<Arc<str>, List<Service>>,
+    /// Services whose hostname is a wildcard.
+    wildcards: usize,
 }
 
 /// The blocks of one network.
@@ -61,6 +63,11 @@ impl ServiceIndex {
         best_of(list?.iter().filter(|service| wanted(service)), namespace, preferred)
     }
 
+    /// Whether any hostname is a wildcard.
+    pub(super) fn has_wildcards(&self) -> bool {
+        self.wildcards > 0
+    }
+
     pub(super) fn remove(&mut self, key: &NamespacedHostname) -> Option<Arc<Service>> {
         let old = self.by_key.remove(key)?;
         let same = |one: &Service| one.key == old.key;
@@ -85,6 +92,7 @@ impl ServiceIndex {
                 }
             }
         }
+        self.wildcards -= usize::from(is_wildcard(&old));
         let hostname = lower_case(&old.key.hostname);
         if let Some(list) = self.by_hostname.get(&hostname) {
             match without(list, same) {
@@ -107,11 +115,16 @@ impl ServiceIndex {
         for block in &new.cidr_vips {
             self.by_block.get_or_default(&block.base.network).insert(block, new);
         }
+        self.wildcards += usize::from(is_wildcard(new));
         let hostname = lower_case(&new.key.hostname);
         let list = sorted(with(self.by_hostname.get(&hostname), new, same));
         self.by_hostname.insert(hostname, list);
         old
     }
+}
+
+fn is_wildcard(service: &Service) -> bool {
+    service.key.hostname.starts_with("*.")
 }
 
 impl Blocks {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::workload::NamespacedHostname;
 use super::{Service, Workload};
+use crate::net::NamespacedHostname;
 use crate::policy::{Authorization, PolicyKey};
+use crate::route::{BackendSettings, GatewayKey, ServiceRoutes, WaypointSettings};
 
 /// One push: removals, then upserts. Shared between all the proxies it goes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,14 @@ pub enum Resource {
     Service(Arc<Service>),
     /// `type.googleapis.com/istio.security.Authorization`.
     Authorization(Arc<Authorization>),
+    /// What a waypoint does with requests to one service. Only that waypoint is told.
+    ServiceRoutes(Arc<ServiceRoutes>),
+    /// How a waypoint talks to one service's endpoints. Only waypoints are told.
+    BackendSettings(Arc<BackendSettings>),
+    /// What holds for all a waypoint does. Only that waypoint is told.
+    WaypointSettings(Arc<WaypointSettings>),
+    /// Something under this name that could not be read: it is rejected, and the previous value stays.
+    Malformed(Arc<Rejected>),
 }
 
 impl Resource {
@@ -34,6 +43,10 @@ impl Resource {
             Resource::Workload(workload) => ResourceName::Workload(workload.uid.clone()),
             Resource::Service(service) => ResourceName::Service(service.key.clone()),
             Resource::Authorization(policy) => ResourceName::Authorization(policy.key.clone()),
+            Resource::ServiceRoutes(routes) => ResourceName::ServiceRoutes(routes.service.clone()),
+            Resource::BackendSettings(settings) => ResourceName::BackendSettings(settings.service.clone()),
+            Resource::WaypointSettings(settings) => ResourceName::WaypointSettings(settings.gateway.clone()),
+            Resource::Malformed(rejected) => rejected.name.clone(),
         }
     }
 }
@@ -47,6 +60,12 @@ pub enum ResourceName {
     Service(NamespacedHostname),
     /// By `namespace/name`.
     Authorization(PolicyKey),
+    /// By `namespace/hostname` of the service.
+    ServiceRoutes(NamespacedHostname),
+    /// By `namespace/hostname` of the service.
+    BackendSettings(NamespacedHostname),
+    /// By `namespace/name` of the Gateway.
+    WaypointSettings(GatewayKey),
 }
 
 impl fmt::Display for ResourceName {
@@ -55,6 +74,9 @@ impl fmt::Display for ResourceName {
             ResourceName::Workload(uid) => f.write_str(uid),
             ResourceName::Service(key) => key.fmt(f),
             ResourceName::Authorization(key) => key.fmt(f),
+            ResourceName::ServiceRoutes(key) => write!(f, "routes of {key}"),
+            ResourceName::BackendSettings(key) => write!(f, "backend settings of {key}"),
+            ResourceName::WaypointSettings(key) => write!(f, "settings of waypoint {key}"),
         }
     }
 }
@@ -73,6 +95,8 @@ pub struct Rejected {
 pub struct Applied {
     /// Whether any policy changed.
     pub policies_changed: bool,
+    /// Whether routes, backend settings or waypoint settings changed.
+    pub routes_changed: bool,
     /// Workloads whose record changed or went.
     pub workloads_changed: Vec<Arc<str>>,
     /// Resources refused; the rest was applied.

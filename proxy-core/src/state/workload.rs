@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::identity::Identity;
+use crate::net::NamespacedHostname;
 use crate::policy::PolicyKey;
 
 /// One workload: a pod, an external endpoint, a gateway of another network. Primary key: `uid`.
@@ -192,35 +193,6 @@ pub enum ApplicationProtocol {
     None,
     /// A PROXY protocol v2 header.
     Proxy,
-}
-
-/// `namespace/hostname`: the primary key of a service.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NamespacedHostname {
-    /// Kubernetes namespace.
-    pub namespace: Arc<str>,
-    /// Fully qualified name.
-    pub hostname: Arc<str>,
-}
-
-impl NamespacedHostname {
-    /// From its parts.
-    pub fn new(namespace: &str, hostname: &str) -> Self {
-        NamespacedHostname { namespace: namespace.into(), hostname: hostname.into() }
-    }
-}
-
-/// `namespace/hostname`.
-impl fmt::Display for NamespacedHostname {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.hostname)
-    }
-}
-
-impl fmt::Debug for NamespacedHostname {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }
 
 /// An address qualified by its network.

@@ -2,20 +2,23 @@
 
 mod line;
 mod lines;
+mod request;
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{ConnectionInfo, ConnectionSecurity, Event, Reason, Reporter, Sink};
+use super::{ConnectionInfo, ConnectionSecurity, DnsOutcome, Event, Reason, Reporter, Sink};
 use crate::host::WallTime;
+use crate::route::AccessLogging;
 use crate::state::Workload;
 use line::Line;
 pub use line::{Format, Level};
 pub use lines::{LineWriter, Lines};
 
-/// Writes one line for each connection that ends or is refused, and at [`Level::Debug`] one for each that opens.
+/// Writes one line for each connection that ends or is refused, and at [`Level::Debug`] one for each that opens and for each
+/// DNS request (scope `dns`).
 ///
 /// Formats on the data path and hands the finished line to a [`LineWriter`], which must not block: [`Lines`] keeps a
 /// bounded number and drops beyond it rather than hold traffic up.
@@ -33,10 +36,14 @@ impl<W: LineWriter> AccessLog<W> {
     }
 
     fn emit(&self, level: Level, message: &'static str, fill: impl FnOnce(&mut Line)) {
+        self.emit_in("access", level, message, fill);
+    }
+
+    fn emit_in(&self, scope: &'static str, level: Level, message: &'static str, fill: impl FnOnce(&mut Line)) {
         if level < self.level {
             return;
         }
-        let mut line = Line::new(self.format, (self.clock)(), level, message);
+        let mut line = Line::new(self.format, (self.clock)(), level, scope, message);
         fill(&mut line);
         self.writer.write_line(line.finish());
     }
@@ -63,7 +70,7 @@ impl<W: LineWriter> Sink for AccessLog<W> {
                     // From this side's own client: what it sent out, what it got back.
                     let (bytes_sent, bytes_received) = match connection.reporter {
                         Reporter::Source => (*received, *sent),
-                        Reporter::Destination => (*sent, *received),
+                        Reporter::Destination | Reporter::Waypoint => (*sent, *received),
                     };
                     line.number("bytes_sent", bytes_sent);
                     line.number("bytes_recv", bytes_received);
@@ -73,6 +80,28 @@ impl<W: LineWriter> Sink for AccessLog<W> {
                     }
                 });
             }
+            Event::Dns(request) => self.emit_in("dns", Level::Debug, "request", |line| {
+                if let Some(client) = &request.client {
+                    workload(line, ["src.workload", "src.namespace"], client);
+                }
+                line.text("query", request.kind_name());
+                line.text("domain", &request.name);
+                let (result, endpoints) = match request.outcome {
+                    DnsOutcome::Known { addresses } => ("known", Some(addresses)),
+                    DnsOutcome::Forwarded { answered: true, .. } => ("forwarded", None),
+                    DnsOutcome::Forwarded { answered: false, .. } => ("upstream failed", None),
+                    DnsOutcome::UnknownClient => ("unknown source", None),
+                };
+                line.text("result", result);
+                if let Some(endpoints) = endpoints {
+                    line.number("endpoints", endpoints as u64);
+                }
+            }),
+            Event::Request { request, .. } if self.level <= Level::Info => match request.telemetry.access_log {
+                AccessLogging::Off => {}
+                AccessLogging::Text => self.writer.write_line(request::text(request)),
+                AccessLogging::Json => self.writer.write_line(request::json(request)),
+            },
             _ => {}
         }
     }
@@ -118,13 +147,13 @@ fn workload(line: &mut Line, [name_key, namespace_key]: [&'static str; 2], workl
 fn dialled(connection: &ConnectionInfo) -> SocketAddr {
     match connection.reporter {
         Reporter::Source => connection.destination.unwrap_or(connection.original_destination),
-        Reporter::Destination => connection.original_destination,
+        Reporter::Destination | Reporter::Waypoint => connection.original_destination,
     }
 }
 
 fn direction(reporter: Reporter) -> &'static str {
     match reporter {
         Reporter::Source => "outbound",
-        Reporter::Destination => "inbound",
+        Reporter::Destination | Reporter::Waypoint => "inbound",
     }
 }

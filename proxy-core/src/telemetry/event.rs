@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Reason;
+use super::{DnsRequest, Reason, RequestInfo};
 use crate::host::Instant;
 use crate::identity::Identity;
 use crate::policy::{PolicyKey, Verdict};
@@ -18,13 +18,15 @@ pub struct ConnectionId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TraceId(pub [u8; 16]);
 
-/// Who reports: the client's proxy or the server's.
+/// Who reports: the client's proxy, the server's, or a waypoint between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reporter {
     /// Outbound.
     Source,
     /// Inbound.
     Destination,
+    /// A waypoint, for what it carries; for its own tunnels it is [`Reporter::Source`] or [`Reporter::Destination`].
+    Waypoint,
 }
 
 /// As in the access log.
@@ -163,6 +165,13 @@ pub enum Event {
         /// In words, when it is a failure.
         error: Option<String>,
     },
+    /// An HTTP request was answered in full, or given up. Only waypoints tell of these.
+    Request {
+        /// When.
+        at: Instant,
+        /// What is known.
+        request: Arc<RequestInfo>,
+    },
     /// Something about a tunnel (a pooled HBONE connection).
     Tunnel(TunnelEvent),
     /// A certificate was fetched, refreshed or could not be.
@@ -174,6 +183,8 @@ pub enum Event {
         /// `Ok` or why not.
         outcome: Result<(), String>,
     },
+    /// A DNS request was answered.
+    Dns(DnsRequest),
 }
 
 /// The life of an HBONE connection.

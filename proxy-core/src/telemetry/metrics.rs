@@ -1,5 +1,7 @@
 //! [`Metrics`]: Prometheus families under upstream's names, derived from events.
 
+mod dns;
+mod requests;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -10,6 +12,7 @@ use std::fmt::Write as _;
 use parking_lot::Mutex;
 
 use super::{ConnectionInfo, Event, Reporter, ResponseFlags, Sink};
+use requests::Requests;
 use series::{Row, Series, write_value};
 
 /// The `Content-Type` of [`Metrics::exposition`] for a client that asked for OpenMetrics.
@@ -31,7 +34,9 @@ pub struct Metrics {
 #[derive(Default)]
 struct Counts {
     rows: BTreeMap<Series, Row>,
+    requests: Requests,
     sockets: BTreeMap<Reporter, i64>,
+    dns: dns::DnsCounts,
     touches: u64,
     forgotten: u64,
 }
@@ -49,12 +54,14 @@ impl Metrics {
 
     /// Label combinations kept now.
     pub fn series_count(&self) -> usize {
-        self.counts.lock().rows.len()
+        let counts = self.counts.lock();
+        counts.rows.len() + counts.requests.series()
     }
 
     /// Label combinations forgotten because of the bound.
     pub fn series_forgotten(&self) -> u64 {
-        self.counts.lock().forgotten
+        let counts = self.counts.lock();
+        counts.forgotten + counts.requests.left_out
     }
 
     /// The text exposition: families in a fixed order, series in the order of their labels, empty families left out.
@@ -74,6 +81,7 @@ impl Metrics {
                 let _ = writeln!(out, "}} {value}");
             }
         }
+        counts.requests.write(&mut out);
         if !counts.sockets.is_empty() {
             let name = "istio_tcp_sockets_open";
             head(&mut out, name, "gauge", "The current number of open TCP sockets (unstable).");
@@ -81,6 +89,7 @@ impl Metrics {
                 let _ = writeln!(out, "{name}{{reporter=\"{}\"}} {open}", reporter_label(*reporter));
             }
         }
+        counts.dns.write(&mut out);
         head(&mut out, "istio_build", "gauge", "Istio component build info.");
         out.push_str("istio_build{component=\"ztunnel\",tag=\"");
         write_value(&mut out, &self.tag);
@@ -132,6 +141,7 @@ fn reporter_label(reporter: Reporter) -> &'static str {
     match reporter {
         Reporter::Source => "source",
         Reporter::Destination => "destination",
+        Reporter::Waypoint => "waypoint",
     }
 }
 
@@ -181,6 +191,8 @@ impl Sink for Metrics {
                     row.failed.add(1);
                 }
             }
+            Event::Dns(request) => counts.dns.count(request, max),
+            Event::Request { request, .. } => counts.requests.count(request, max),
             Event::Refused { .. } | Event::Judged { .. } | Event::Tunnel(_) | Event::Certificate { .. } => {}
         }
     }

@@ -110,6 +110,40 @@ reasons! {
     CertificateRevoked = "certificate_revoked", CertRevoked;
     /// A limit on connections, handshakes or streams was reached.
     LimitReached = "limit_reached", Connect;
+    /// The service or pod is not served by this waypoint, or not on this port.
+    NotAttached = "not_attached", Connect;
+    /// No route matches the request.
+    NoRoute = "no_route", NoRoute;
+    /// The route's backend is invalid, or its weights are all zero.
+    InvalidBackend = "invalid_backend", None;
+    /// The route names a subset or service that is not known.
+    UnknownBackend = "unknown_backend", NoCluster;
+    /// No endpoint can be had.
+    NoHealthyEndpoint = "no_healthy_endpoint", NoHealthyUpstream;
+    /// The endpoint could not be connected to.
+    UpstreamConnectFailed = "upstream_connect_failed", UpstreamConnectFailure;
+    /// The endpoint closed the connection before it answered.
+    UpstreamClosed = "upstream_closed", UpstreamClosed;
+    /// The endpoint reset the request.
+    UpstreamReset = "upstream_reset", UpstreamReset;
+    /// The endpoint's answer is not HTTP.
+    UpstreamProtocolError = "upstream_protocol_error", UpstreamProtocolError;
+    /// A bound on connections or requests to the backend was reached.
+    UpstreamOverflow = "upstream_overflow", UpstreamOverflow;
+    /// The request took longer than its route allows.
+    RequestTimeout = "request_timeout", UpstreamTimeout;
+    /// The head of a request did not arrive in time.
+    SlowRequest = "slow_request", IdleTimeout;
+    /// The client gave up.
+    ClientGone = "client_gone", ClientGone;
+    /// The client broke the rules of HTTP.
+    MalformedRequest = "malformed_request", ProtocolError;
+    /// A fault was injected instead of an answer.
+    FaultInjected = "fault_injected", FaultInjected;
+    /// The external authorizer refused, or could not be asked.
+    RefusedByProvider = "refused_by_provider", ExternalAuthorization;
+    /// The request's token is not valid.
+    TokenRejected = "token_rejected", None;
 }
 
 impl fmt::Display for Reason {
@@ -130,9 +164,26 @@ pub enum ResponseFlags {
     NetworkPolicy,
     IdentityError,
     CertRevoked,
+    NoRoute,
+    NoCluster,
+    NoHealthyUpstream,
+    UpstreamConnectFailure,
+    UpstreamClosed,
+    UpstreamReset,
+    UpstreamProtocolError,
+    UpstreamOverflow,
+    UpstreamRetryLimit,
+    UpstreamTimeout,
+    IdleTimeout,
+    ClientGone,
+    ProtocolError,
+    DelayInjected,
+    FaultInjected,
+    RateLimited,
+    ExternalAuthorization,
 }
 
-/// As exposed: `-`, `DENY`, `CONNECT`, …
+/// As exposed: `-`, `DENY`, `CONNECT`, …, and for HTTP requests `UH`, `UF`, …
 impl fmt::Display for ResponseFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -144,6 +195,23 @@ impl fmt::Display for ResponseFlags {
             ResponseFlags::NetworkPolicy => "NETWORK_POLICY",
             ResponseFlags::IdentityError => "IDENTITY_ERROR",
             ResponseFlags::CertRevoked => "CERT_REVOKED",
+            ResponseFlags::NoRoute => "NR",
+            ResponseFlags::NoCluster => "NC",
+            ResponseFlags::NoHealthyUpstream => "UH",
+            ResponseFlags::UpstreamConnectFailure => "UF",
+            ResponseFlags::UpstreamClosed => "UC",
+            ResponseFlags::UpstreamReset => "UR",
+            ResponseFlags::UpstreamProtocolError => "UPE",
+            ResponseFlags::UpstreamOverflow => "UO",
+            ResponseFlags::UpstreamRetryLimit => "URX",
+            ResponseFlags::UpstreamTimeout => "UT",
+            ResponseFlags::IdleTimeout => "SI",
+            ResponseFlags::ClientGone => "DC",
+            ResponseFlags::ProtocolError => "DPE",
+            ResponseFlags::DelayInjected => "DI",
+            ResponseFlags::FaultInjected => "FI",
+            ResponseFlags::RateLimited => "RL",
+            ResponseFlags::ExternalAuthorization => "UAEX",
         })
     }
 }

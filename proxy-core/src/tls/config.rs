@@ -18,7 +18,7 @@ use crate::host::Host;
 use crate::identity::{Identity, WorkloadCertificate};
 
 /// The one protocol spoken inside.
-const ALPN: &[u8] = b"h2";
+pub(super) const ALPN: &[u8] = b"h2";
 
 /// Where key exchange, signature randomness and session data come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -115,7 +115,7 @@ pub fn server_config<H: Host>(
 }
 
 impl TlsOptions {
-    fn versions(&self) -> &'static [&'static SupportedProtocolVersion] {
+    pub(super) fn versions(&self) -> &'static [&'static SupportedProtocolVersion] {
         static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
         if self.tls12 { &BOTH } else { &BOTH[..1] }
     }

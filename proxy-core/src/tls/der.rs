@@ -89,6 +89,13 @@ pub(super) fn validity(certificate: &[u8]) -> Option<(WallTime, WallTime)> {
     Some((time(validity.any()?)?, time(validity.any()?)?))
 }
 
+/// The serial number of an X.509 certificate, big-endian. Does not verify anything.
+pub(super) fn serial_number(certificate: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Reader::new(certificate).inside(SEQUENCE)?.inside(SEQUENCE)?;
+    body.optional(CONTEXT_0);
+    Some(body.expect(INTEGER)?.content.to_vec())
+}
+
 /// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`; times before 1970 read as 1970.
 fn time(element: Element<'_>) -> Option<WallTime> {
     let digits = element.content.strip_suffix(b"Z")?;

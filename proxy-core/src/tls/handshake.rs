@@ -88,6 +88,11 @@ pub fn validity(certificate: &[u8]) -> Result<(WallTime, WallTime), TlsError> {
         .ok_or_else(|| TlsError::Untrusted("the certificate's validity cannot be read".to_owned()))
 }
 
+/// The serial number of a DER certificate, big-endian; `None` if it is no certificate. Verifies nothing.
+pub fn serial_number(certificate: &[u8]) -> Option<Vec<u8>> {
+    der::serial_number(certificate)
+}
+
 /// Whether a DER certificate is for this key and names exactly this identity. Does not verify who signed it.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use rcgen::{
 use sha2::{Digest, Sha256};
 
 use super::der::{self, Reader};
-use super::{SigningKey, TlsError};
+use super::{ServerCertificate, SigningKey, TlsError};
 use crate::host::{Rng, WallTime};
 use crate::identity::{Identity, SignedChain};
 
@@ -85,6 +85,40 @@ impl Issuer {
         params.serial_number = Some(serial(rng));
         let leaf = params.signed_by(&PublicPoint(request.point), &self.inner).map_err(unwritable)?;
         Ok(SignedChain { chain: vec![leaf.der().to_vec()], roots: vec![self.root.to_vec()] })
+    }
+}
+
+impl Issuer {
+    /// A certificate, with a new key, for a server known by these names (DNS names or addresses), valid from
+    /// `not_before` for `validity`.
+    ///
+    /// # Errors
+    /// [`TlsError::Local`] if a name cannot be written.
+    pub fn issue_server(
+        &self,
+        names: &[String],
+        not_before: WallTime,
+        validity: Duration,
+        rng: &mut Rng,
+    ) -> Result<ServerCertificate, TlsError> {
+        let local = |error: rcgen::Error| TlsError::Local(format!("cannot issue for {}: {error}", names.join(", ")));
+        let key = SigningKey::generate(rng);
+        let mut params = blank();
+        for name in names {
+            params.subject_alt_names.push(match name.parse() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) => SanType::DnsName(name.clone().try_into().map_err(local)?),
+            });
+        }
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.use_authority_key_identifier_extension = true;
+        params.key_identifier_method = key_identifier(key.public_point());
+        valid(&mut params, not_before, validity);
+        params.serial_number = Some(serial(rng));
+        let leaf = params.signed_by(&PublicPoint(key.public_point()), &self.inner).map_err(local)?;
+        Ok(ServerCertificate { chain: vec![leaf.der().to_vec()], key })
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`ZtunnelConfig`]: how a node proxy behaves.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub struct ZtunnelConfig {
     pub node: Arc<str>,
     /// The network of every pod of this node. Default: the empty, default network.
     pub network: Arc<str>,
+    /// Where each workload's listeners are, if not on every address at their own ports.
+    pub listen: Listen,
     /// Listen on IPv6 too. Default true.
     pub ipv6: bool,
     /// How long a connection waits for its local workload to become known. Default 5 s.
@@ -43,11 +46,23 @@ pub struct ZtunnelConfig {
     pub certificates: StoreConfig,
 }
 
+/// Where a workload's listeners are; `None` is every address of its namespace, at the port of that listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listen {
+    /// Captured outbound connections.
+    pub outbound: Option<SocketAddr>,
+    /// Captured inbound connections.
+    pub plaintext: Option<SocketAddr>,
+    /// HBONE. Peers look for it at port 15008 whatever is said here.
+    pub hbone: Option<SocketAddr>,
+}
+
 impl Default for ZtunnelConfig {
     fn default() -> Self {
         ZtunnelConfig {
             node: "".into(),
             network: "".into(),
+            listen: Listen::default(),
             ipv6: true,
             workload_wait: Duration::from_secs(5),
             policy_wait: Duration::from_secs(5),

@@ -65,6 +65,8 @@ fn moved_addresses(before: &Snapshot, after: &Snapshot, applied: &Applied, netwo
 /// The identities this node's own workloads need certificates for.
 #[derive(Default)]
 struct LocalIdentities {
+    /// Every pod of the node, in need of a certificate or not.
+    present: BTreeMap<Arc<str>, Identity>,
     by_workload: BTreeMap<Arc<str>, Identity>,
     users: BTreeMap<Identity, usize>,
 }
@@ -80,7 +82,15 @@ impl LocalIdentities {
     fn update(&mut self, node: &str, snapshot: &Snapshot, applied: &Applied) -> News {
         let mut news = News::default();
         for uid in &applied.workloads_changed {
-            let workload = snapshot.workload(uid).filter(|workload| needs_certificate(workload, node));
+            let local = snapshot.workload(uid).filter(|workload| is_local(workload, node));
+            // A pod may have had a certificate fetched without ever being told of as one that needs it: who goes takes its
+            // own along.
+            let before = match local {
+                Some(workload) => self.present.insert(uid.clone(), workload.identity()),
+                None => self.present.remove(uid),
+            };
+            news.unwanted.extend(before.filter(|before| local.is_none_or(|workload| workload.identity() != *before)));
+            let workload = local.filter(|workload| needs_certificate(workload));
             let identity = workload.map(|workload| workload.identity());
             if self.by_workload.get(uid) == identity.as_ref() {
                 continue;
@@ -108,14 +118,19 @@ impl LocalIdentities {
         // Gone and come back within one push.
         let users = &self.users;
         news.unwanted.retain(|identity| !users.contains_key(identity));
+        news.unwanted.sort();
+        news.unwanted.dedup();
         news.wanted.retain(|identity| users.contains_key(identity));
         news
     }
 }
 
-fn needs_certificate(workload: &Workload, node: &str) -> bool {
-    let tunnelled = workload.tunnel_protocol == TunnelProtocol::Hbone || workload.native_tunnel;
-    tunnelled && (node.is_empty() || &*workload.node == node)
+fn is_local(workload: &Workload, node: &str) -> bool {
+    node.is_empty() || &*workload.node == node
+}
+
+fn needs_certificate(workload: &Workload) -> bool {
+    workload.tunnel_protocol == TunnelProtocol::Hbone || workload.native_tunnel
 }
 
 #[cfg(test)]
@@ -175,6 +190,25 @@ mod tests {
         let plain = Workload { tunnel_protocol: TunnelProtocol::None, ..pod("b", "10.0.0.2", "y") };
         let (snapshot, applied) = upsert(&Snapshot::empty(), &[elsewhere, plain]);
         assert_eq!(identities.update("n1", &snapshot, &applied), News::default());
+    }
+
+    #[test]
+    fn a_pod_that_was_never_announced_takes_its_certificate_along_unless_others_have_it() {
+        let mut identities = LocalIdentities::default();
+        let plain = |name: &str, account: &str| Workload {
+            tunnel_protocol: TunnelProtocol::None,
+            ..pod(name, "10.0.0.1", account)
+        };
+        let pods = [plain("a", "x"), plain("b", "y"), pod("c", "10.0.0.3", "y")];
+        let (snapshot, applied) = upsert(&Snapshot::empty(), &pods);
+        assert_eq!(
+            identities.update("n1", &snapshot, &applied),
+            News { wanted: vec![identity("y")], unwanted: vec![] }
+        );
+        let (snapshot, applied) = remove(&snapshot, "a", &[]);
+        assert_eq!(identities.update("n1", &snapshot, &applied).unwanted, [identity("x")]);
+        let (snapshot, applied) = remove(&snapshot, "b", &[]);
+        assert!(identities.update("n1", &snapshot, &applied).unwanted.is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::config::ZtunnelConfig;
+use super::config::{Listen, ZtunnelConfig};
 use super::connections::{Change, Connections};
 use super::error::Failure;
 use super::{HBONE_PORT, INBOUND_PORT, OUTBOUND_PORT, inbound, listener, outbound, passthrough};
@@ -85,9 +85,10 @@ impl<H: Host, C: CertificateAuthority> Instance<H, C> {
                 SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
             }
         };
-        let outbound = host.listen(wildcard(OUTBOUND_PORT))?;
-        let plaintext = host.listen(wildcard(INBOUND_PORT))?;
-        let hbone = host.listen(wildcard(HBONE_PORT))?;
+        let Listen { outbound, plaintext, hbone } = shared.config.listen;
+        let outbound = host.listen(outbound.unwrap_or_else(|| wildcard(OUTBOUND_PORT)))?;
+        let plaintext = host.listen(plaintext.unwrap_or_else(|| wildcard(INBOUND_PORT)))?;
+        let hbone = host.listen(hbone.unwrap_or_else(|| wildcard(HBONE_PORT)))?;
         let (trigger, watcher) = drain::channel();
         let instance = Arc::new(Instance {
             local: LocalWorkload {
@@ -107,7 +108,8 @@ impl<H: Host, C: CertificateAuthority> Instance<H, C> {
         let host = &instance.host;
         if let Some(dns) = &instance.config().dns {
             let (state, local) = (instance.shared.state.clone(), instance.local.clone());
-            DnsProxy::start(host.clone(), dns.clone(), state, local, &watcher)?;
+            let sink = instance.shared.sink.clone();
+            DnsProxy::start(host.clone(), dns.clone(), state, local, sink, &watcher)?;
         }
         host.spawn(
             "outbound listener",

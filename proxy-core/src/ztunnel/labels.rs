@@ -7,16 +7,7 @@ use crate::state::{Locality, Workload, WorkloadType};
 
 /// What we say of a workload.
 pub(super) fn baggage_of(workload: &Workload) -> Baggage {
-    Baggage {
-        cluster: workload.cluster_id.clone(),
-        namespace: workload.namespace.clone(),
-        workload_type: Some(workload.workload_type),
-        workload_name: workload.workload_name.clone(),
-        service_name: workload.canonical_name.clone(),
-        service_version: workload.canonical_revision.clone(),
-        region: workload.locality.region.clone(),
-        zone: workload.locality.zone.clone(),
-    }
+    Baggage::of(workload)
 }
 
 /// A record made of what a peer says of itself, when nothing better is known. Without a uid: it is nobody's key.

@@ -4,6 +4,7 @@
 //! - [`plan`] and [`admit`]: what is decided, as pure functions.
 //! - `outbound` (15001), `passthrough` (15006), `inbound` and `stream` (15008): the shells that act on decisions.
 //! - `connections` and `record`: live connections, judged again when what they were judged by changes.
+//! - `entry`: SOCKS5 and forwarding listeners, where nothing is captured.
 //! - `follow`: what each push of configuration leads to.
 
 pub mod admit;
@@ -11,6 +12,7 @@ mod application;
 mod authority;
 mod config;
 mod connections;
+mod entry;
 mod error;
 mod follow;
 mod inbound;
@@ -34,8 +36,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 pub use authority::Authority;
-pub use config::ZtunnelConfig;
+pub use config::{Listen, ZtunnelConfig};
 pub use connections::LiveConnection;
+pub use entry::{Entry, SOCKS5_PORT};
 pub use instance::WorkloadInfo;
 
 use crate::hbone::PoolStats;
@@ -58,7 +61,8 @@ pub const ILLEGAL_PORTS: [u16; 3] = [OUTBOUND_PORT, INBOUND_PORT, HBONE_PORT];
 
 /// The proxy of one node. Cheap to clone; clones are the same proxy.
 ///
-/// Idle, it runs three tasks for each pod and one that follows the control plane, and no timer.
+/// Idle, it runs three tasks for each pod, with DNS two more for each address family, and one that follows the control plane,
+/// and no timer.
 pub struct Ztunnel<H: Host, C> {
     instances: Arc<Instances<H, C>>,
 }
@@ -124,8 +128,9 @@ impl<H: Host, C: CertificateAuthority> Ztunnel<H, C> {
     /// Drains: listeners close at once, peers are told, and what exists has until `deadline` before it is cut. Completes
     /// when nothing is left; the proxy then follows the control plane no longer. Returns whether anything was cut.
     pub async fn drain(&self, deadline: Instant) -> bool {
-        let instances = self.instances.all();
+        // In this order: whoever is added later is refused.
         self.instances.drain.start(deadline);
+        let instances = self.instances.all();
         for instance in &instances {
             instance.start_drain(deadline);
         }

@@ -25,7 +25,12 @@ fn write_step(html: &mut Html, step: &StepResult) {
     html.element("article", &[("class", if step.held { "step" } else { "step bad" })], |html| {
         html.element("h3", &[], |html| {
             html.span("time", text::time(step.at_ns));
-            html.span(if step.held { "glyph good" } else { "glyph bad" }, if step.held { "✓" } else { "✗" });
+            let (class, glyph) = match step.held {
+                true if step.failed_unasked() => ("glyph warn", "!"),
+                true => ("glyph good", "✓"),
+                false => ("glyph bad", "✗"),
+            };
+            html.span(class, glyph);
             html.text(&step.summary);
         });
         for failure in &step.failures {
@@ -86,6 +91,16 @@ fn write_request(html: &mut Html, request: &RequestResult, times: usize) {
                 None => html.leaf("span", &[("class", "arrow cut")], "✗"),
             }
         });
+        if !request.decisions.is_empty() {
+            html.element("dl", &[("class", "decisions")], |html| {
+                for decision in &request.decisions {
+                    html.leaf("dt", &[], &decision.at);
+                    for words in &decision.words {
+                        html.leaf("dd", &[], words);
+                    }
+                }
+            });
+        }
         html.element("p", &[("class", "hint")], |html| {
             html.text(&request.target);
             if let Some(status) = request.status {

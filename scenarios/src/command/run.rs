@@ -1,5 +1,6 @@
 //! `meshsim run`.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -119,11 +120,13 @@ fn work_off(
                     let Some(job) = jobs.get(number) else { break };
                     let options = RunOptions {
                         seed: job.seed,
+                        delivery: arguments.delivery.map(Into::into),
                         until: arguments.until.map(|time| time.0),
                         task_order: arguments.task_order.into(),
                         captures: captures.to_vec(),
                         timeline: timeline.cloned(),
                         log: None,
+                        explain: false,
                         reached: Some(reached.clone()),
                     };
                     let started = Instant::now();
@@ -171,6 +174,8 @@ struct Show<'a> {
     several: bool,
     progress: Progress,
     records: Vec<RunRecord>,
+    /// Pages written so far, by scenario and seed: two scenarios may have one name.
+    pages: BTreeMap<(String, u64), usize>,
     counts: Counts,
     /// The line that replays the first run that did not hold.
     replay: Option<String>,
@@ -203,6 +208,7 @@ impl<'a> Show<'a> {
             several: runs > 1,
             progress: Progress::new(runs, reached),
             records: Vec::new(),
+            pages: BTreeMap::new(),
             counts: Counts::default(),
             replay: None,
             wall: Instant::now(),
@@ -247,7 +253,9 @@ impl<'a> Show<'a> {
         };
         self.progress.aside(|| self.say(&words))?;
         if let Some(folder) = &self.arguments.report {
-            let page = reports::render(&record, folder).map_err(|error| within(folder, error))?;
+            let seen = self.pages.entry((record.scenario.clone(), record.seed)).or_insert(0);
+            let page = reports::render(&record, folder, std::mem::replace(seen, *seen + 1))
+                .map_err(|error| within(folder, error))?;
             if !self.several {
                 self.say(&self.text.page(&page))?;
             }

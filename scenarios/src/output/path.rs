@@ -14,7 +14,9 @@ pub(crate) fn line(request: &RequestResult, paint: Paint) -> String {
     }
     let mut line = client.to_owned();
     let mut carried = if request.hops[0].direction == "inbound" { " ─▶ " } else { " → " }.to_owned();
-    for hop in &request.hops {
+    let mut hops = request.hops.iter();
+    while let Some(hop) = hops.next() {
+        let mut beyond = hops.clone();
         line.push_str(&carried);
         line.push_str(&format!("{} {}", hop.proxy, hop.node));
         carried = match (hop.direction.as_str(), hop.protocol.as_str()) {
@@ -22,6 +24,9 @@ pub(crate) fn line(request: &RequestResult, paint: Paint) -> String {
             ("outbound", "waypoint") => format!(" {} ", paint.tunnel("═HBONE═▶")),
             ("outbound", "double_hbone") => format!(" {} ", paint.tunnel("═HBONE²═▶")),
             ("outbound", _) => " ─▶ ".to_owned(),
+            _ if hop.proxy == "waypoint" && beyond.next().is_some_and(|next| next.protocol != "plain") => {
+                format!(" {} ", paint.tunnel("═HBONE═▶"))
+            }
             _ => " → ".to_owned(),
         };
     }

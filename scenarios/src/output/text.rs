@@ -83,7 +83,8 @@ impl Text {
 
     fn step(&self, step: &StepResult, text: &mut String) {
         let at = format!("{:>8}", units::clock(step.at_ns));
-        text.push_str(&format!("  {} {} {}\n", self.glyph(step.held), self.paint.faint(at), step.summary));
+        let glyph = if step.failed_unasked() { self.paint.warn("!") } else { self.glyph(step.held) };
+        text.push_str(&format!("  {glyph} {} {}\n", self.paint.faint(at), step.summary));
         let groups = group::alike(&step.requests);
         for group in groups.iter().take(GROUPS) {
             self.group(group, step, text);
@@ -113,6 +114,27 @@ impl Text {
         let opened_before = step.kind == "check" || step.kind == "exchange";
         if !opened_before && (first.backend.is_some() || !first.hops.is_empty()) {
             text.push_str(&format!("{INDENT}{}\n", path::line(first, self.paint)));
+        }
+        self.decisions(first, text);
+    }
+
+    /// One request: what was asked, what came of it, who decided what on the way.
+    pub(crate) fn explained(&self, number: usize, step: &StepResult, request: &RequestResult) -> String {
+        let at = self.paint.faint(format!("{:>8}", units::clock(request.at_ns)));
+        let mut text = format!("{at}  {} {}\n", self.paint.strong(format!("request {number}")), step.summary);
+        let words = request.explanation.clone();
+        let words = if went_well(request) { words } else { self.paint.warn(words) };
+        text.push_str(&format!("{INDENT}{words}\n{INDENT}{}\n", path::line(request, self.paint)));
+        self.decisions(request, &mut text);
+        text
+    }
+
+    fn decisions(&self, request: &RequestResult, text: &mut String) {
+        for decision in &request.decisions {
+            text.push_str(&format!("{INDENT}{}\n", self.paint.faint(&decision.at)));
+            for words in &decision.words {
+                text.push_str(&format!("{INDENT}  {words}\n"));
+            }
         }
     }
 

@@ -2,16 +2,7 @@
 
 use std::time::Duration;
 
-/// Three digits that matter: `1.25ms`, `3s`.
-pub(crate) fn time(nanos: u64) -> String {
-    let units = [(1_000_000_000u64, "s"), (1_000_000, "ms"), (1_000, "µs")];
-    let Some((size, unit)) = units.into_iter().find(|(size, _)| nanos >= *size) else { return format!("{nanos}ns") };
-    let value = nanos as f64 / size as f64;
-    let decimals = if value >= 100.0 { 0 } else { 1 + usize::from(value < 10.0) };
-    let number = format!("{value:.decimals$}");
-    let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { &number };
-    format!("{number}{unit}")
-}
+pub(crate) use reports::units::{count, time};
 
 /// The same, of a duration.
 pub(crate) fn duration(duration: Duration) -> String {
@@ -21,19 +12,6 @@ pub(crate) fn duration(duration: Duration) -> String {
 /// A point in virtual time: seconds to the millisecond.
 pub(crate) fn clock(nanos: u64) -> String {
     format!("{}.{:03}s", nanos / 1_000_000_000, nanos / 1_000_000 % 1000)
-}
-
-/// Groups of three digits: `1,234,567`.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 /// `3 steps`, `1 step`.

@@ -3,19 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use proxy_core::host::Instant;
 use sim::app::{
-    Client, EchoPort, HttpRequest, Load, LoadSpec, LoadTally, Names, PortProtocol, Schedule, Target, Traffic, serve,
+    Client, EchoPort, HttpRequest, Load, LoadSpec, LoadTally, PortProtocol, RequestKind, Resolver, Schedule, Target,
+    Traffic, Tries, serve,
 };
 use sim::cluster::{ClusterConfig, yaml};
 use sim::fabric::NodeSpec;
 use sim::invariant::{Checkers, Deltas, Quiescence, WireWatch};
-use sim::mesh::{App, AppFactory, AppStart, ClusterView, Mesh, MeshConfig};
+use sim::mesh::{App, AppFactory, AppStart, Mesh, MeshConfig};
 use sim::node::SimHost;
 use sim::record::{Observation, ObservationKind};
 
@@ -81,14 +82,17 @@ impl MeshUnderLoad {
         }
         mesh.settle(Duration::from_secs(600))?;
         let observations = watch(&mesh, oversight.as_mut());
-        let names = Arc::new(ClusterNames(mesh.view()));
+        let cluster = mesh.cluster().config();
+        let server = cluster.dns_addresses().first().map(|address| SocketAddr::new(*address, 53));
+        let resolver = server.map(|server| Resolver::of_cluster(server, &cluster.cluster_domain)).unwrap_or_default();
+        let resolver = Arc::new(resolver);
         let services = shape.pods.div_ceil(REPLICAS);
         let callers_each = if shape.connections == Connections::Kept { REPLICAS } else { 1 };
         let mut callers = Vec::new();
         for (deployment, clients) in std::mem::take(&mut *started.0.lock()) {
             let request = Arc::new(request((deployment + 1) % services));
             let clients = clients.into_iter().take(callers_each);
-            callers.extend(clients.map(|client| (Client { names: names.clone(), ..client }, request.clone())));
+            callers.extend(clients.map(|client| (Client { resolver: resolver.clone(), ..client }, request.clone())));
         }
         let node = mesh.sim().add_node(NodeSpec { name: "load".to_owned(), ..NodeSpec::default() });
         let driver = mesh.sim().process(mesh.sim().node_namespace(node), "load");
@@ -206,11 +210,12 @@ struct Started(Arc<Mutex<BTreeMap<usize, Vec<Client<SimHost>>>>>);
 
 impl AppFactory for Started {
     fn start(&mut self, start: AppStart<'_>) -> Option<Box<dyn App>> {
-        let port = EchoPort { port: 8080, protocol: PortProtocol::Http, behaviour: Arc::default() };
+        let port =
+            EchoPort { port: 8080, protocol: PortProtocol::Http, behaviour: Arc::default(), tries: Tries::default() };
         serve(start.host, start.app_pod, &[port], start.journal).ok()?;
         let deployment = start.pod.meta.label("app")?.strip_prefix("app-")?.parse().ok()?;
         let (host, pod, journal) = (start.host.clone(), start.app_pod.clone(), start.journal.clone());
-        let client = Client { host, pod, names: Arc::new(NoNames), journal };
+        let client = Client { host, pod, resolver: Arc::default(), journal };
         self.0.lock().entry(deployment).or_default().push(client);
         None
     }
@@ -226,22 +231,6 @@ impl Traffic<SimHost> for Callers {
     }
 }
 
-struct NoNames;
-
-impl Names for NoNames {
-    fn resolve(&self, _host: &str, _namespace: &str) -> Vec<IpAddr> {
-        Vec::new()
-    }
-}
-
-struct ClusterNames(ClusterView);
-
-impl Names for ClusterNames {
-    fn resolve(&self, host: &str, namespace: &str) -> Vec<IpAddr> {
-        self.0.get().resolve(host, namespace).addresses().to_vec()
-    }
-}
-
 fn request(deployment: usize) -> HttpRequest {
     let host = format!("app-{deployment}.{}", namespace(deployment));
     let target = Target { scheme: sim::app::Scheme::Http, host: host.into(), port: 80, path: "/".into() };
@@ -251,6 +240,7 @@ fn request(deployment: usize) -> HttpRequest {
         headers: vec![("user-agent".to_owned(), "meshsim".to_owned())],
         body: Default::default(),
         http2: false,
+        kind: RequestKind::Plain,
         timeout: Duration::from_secs(10),
     }
 }

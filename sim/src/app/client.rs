@@ -2,21 +2,16 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use proxy_core::Host;
 use proxy_core::host::{Dial, Stream};
 
 use super::flow::End;
+use super::resolver::{Resolver, Unresolved};
 use super::wire::Wire;
 use crate::record::{AppEvent, AppPod, FlowEnd, FlowId, Journal};
-
-/// Turns the names applications use into addresses: what the pod's resolver would answer.
-pub trait Names: Send + Sync + 'static {
-    /// All addresses of `host` as seen from `namespace`, best first; empty if there is no such name.
-    fn resolve(&self, host: &str, namespace: &str) -> Vec<IpAddr>;
-}
 
 /// An application in a pod. Cheap to clone.
 #[derive(Clone)]
@@ -25,8 +20,8 @@ pub struct Client<H: Host> {
     pub host: H,
     /// The pod.
     pub pod: Arc<AppPod>,
-    /// Its resolver.
-    pub names: Arc<dyn Names>,
+    /// How it looks names up.
+    pub resolver: Arc<Resolver>,
     /// Where it tells what it sees.
     pub journal: Journal,
 }
@@ -122,7 +117,17 @@ impl fmt::Debug for Target {
 #[derive(Debug)]
 pub(crate) enum OpenError {
     NoSuchHost,
+    NoResolver,
     Dial(io::Error),
+}
+
+impl From<Unresolved> for OpenError {
+    fn from(unresolved: Unresolved) -> Self {
+        match unresolved {
+            Unresolved::NoSuchName => OpenError::NoSuchHost,
+            Unresolved::TryAgain => OpenError::NoResolver,
+        }
+    }
 }
 
 /// A connection just opened, with its end.
@@ -134,19 +139,12 @@ pub(crate) struct Opened<H: Host> {
 }
 
 impl<H: Host> Client<H> {
-    /// The addresses of a host: itself if it is one.
-    pub(crate) fn lookup(&self, host: &str) -> Vec<IpAddr> {
-        match host.parse() {
-            Ok(address) => vec![address],
-            Err(_) => self.names.resolve(host, &self.pod.namespace),
-        }
-    }
-
     /// Opens a connection for `flow`, trying the target's addresses in order until one answers.
     pub(crate) async fn open(&self, flow: FlowId, target: &Target) -> Result<Opened<H>, OpenError> {
         let intended: Arc<str> = target.to_string().into();
+        let addresses = self.lookup(&target.host).await.map_err(OpenError::from)?;
         let mut last = OpenError::NoSuchHost;
-        for address in self.lookup(&target.host) {
+        for address in addresses {
             let to = SocketAddr::new(address, target.port);
             let (client, intended) = (self.pod.clone(), intended.clone());
             self.journal.app(self.host.now(), AppEvent::Dialled { flow, client, to, intended });

@@ -8,17 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::flow::FLOW_HEADER;
 use super::http1::Headers;
-use crate::record::{AppPod, FlowId};
-
-/// A request as a server received it.
-pub(crate) struct Received<'a> {
-    pub(crate) method: &'a str,
-    pub(crate) path: &'a str,
-    pub(crate) host: &'a str,
-    pub(crate) proto: &'static str,
-    pub(crate) headers: &'a Headers,
-    pub(crate) source_ip: IpAddr,
-}
+use crate::record::{AppPod, FlowId, ReceivedHead};
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -31,6 +21,8 @@ struct Answer<'a> {
     pod: &'a str,
     node: &'a str,
     source_ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
     #[serde(skip_serializing_if = "String::is_empty")]
     padding: String,
 }
@@ -52,25 +44,32 @@ impl Serialize for Shown<'_> {
             } else {
                 let all: Vec<&str> =
                     std::iter::once(value.as_str()).chain(later.map(|(_, value)| value.as_str())).collect();
-                map.serialize_entry(name, &all.join(", "))?;
+                map.serialize_entry(name, &all.join(","))?;
             }
         }
         map.end()
     }
 }
 
-/// The answer of `pod`, padded to at least `least` bytes.
-pub(crate) fn answer(pod: &AppPod, received: &Received<'_>, least: u64) -> Vec<u8> {
+/// The answer of `pod` to a request from `source_ip`, padded to at least `least` bytes; with the text of a gRPC message.
+pub(crate) fn answer(
+    pod: &AppPod,
+    received: &ReceivedHead,
+    source_ip: IpAddr,
+    least: u64,
+    message: Option<&str>,
+) -> Vec<u8> {
     let mut answer = Answer {
-        method: received.method,
-        path: received.path,
-        host: received.host,
+        method: &received.method,
+        path: &received.path,
+        host: &received.host,
         proto: received.proto,
-        headers: Shown(received.headers),
+        headers: Shown(&received.headers),
         namespace: &pod.namespace,
         pod: &pod.name,
         node: &pod.node,
-        source_ip: received.source_ip,
+        source_ip,
+        message,
         padding: String::new(),
     };
     let json = serde_json::to_vec(&answer).unwrap_or_default();
@@ -132,20 +131,19 @@ mod tests {
             ("a".to_owned(), "2".to_owned()),
         ];
         let source_ip = IpAddr::from([10, 0, 0, 7]);
-        let received = Received {
-            method: "GET",
-            path: "/x",
-            host: "orders:8080",
+        let received = ReceivedHead {
+            method: "GET".to_owned(),
+            path: "/x".to_owned(),
+            host: "orders:8080".to_owned(),
             proto: "HTTP/1.1",
-            headers: &headers,
-            source_ip,
+            headers: headers.clone(),
         };
-        let body = String::from_utf8(answer(&pod, &received, 0)).unwrap();
+        let body = String::from_utf8(answer(&pod, &received, source_ip, 0, None)).unwrap();
         assert_eq!(
             body,
-            r#"{"method":"GET","path":"/x","host":"orders:8080","proto":"HTTP/1.1","headers":{"a":"1, 2"},"namespace":"shop","pod":"orders-1","node":"n1","source_ip":"10.0.0.7"}"#
+            r#"{"method":"GET","path":"/x","host":"orders:8080","proto":"HTTP/1.1","headers":{"a":"1,2"},"namespace":"shop","pod":"orders-1","node":"n1","source_ip":"10.0.0.7"}"#
         );
-        assert_eq!(answer(&pod, &received, 1000).len(), 1000);
+        assert_eq!(answer(&pod, &received, source_ip, 1000, None).len(), 1000);
         assert_eq!(flow_of(&headers), Some(FlowId(9)));
     }
 }

@@ -15,6 +15,11 @@ pub(crate) fn first_line(flow: FlowId) -> String {
     format!("{FLOW_HEADER} {flow}\n")
 }
 
+/// What a server that speaks first says, before it echoes.
+pub(crate) fn greeting(pod: &str) -> String {
+    format!("220 {pod} ready\n")
+}
+
 /// What the start of a raw stream says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FirstLine {
@@ -120,6 +125,8 @@ impl<H: Host> Drop for End<H> {
             sent: self.tallies.sent(),
             received: self.tallies.received(),
             read_to_end: self.tallies.read_to_end(),
+            waiting: self.tallies.is_waiting(),
+            finished: self.tallies.finished(),
             ending: self.ending,
             first_wrong_byte: self.first_wrong_byte,
         };

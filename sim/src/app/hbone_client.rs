@@ -13,8 +13,8 @@ use proxy_core::tls::{SigningKey, TlsOptions, connect, validity};
 
 use super::flow::ending_of;
 use super::http_client::{outcome_of, outcome_of_dial};
-use super::http_server::http2_ending;
-use crate::record::{Ending, Outcome};
+use super::http2_server::http2_ending;
+use crate::record::{AppEvent, Ending, Journal, Outcome};
 
 /// How long its certificates last.
 const VALIDITY: Duration = Duration::from_secs(3600);
@@ -60,15 +60,16 @@ struct Failure(Outcome, String);
 /// Makes one connection and one request on `host`. With an `authority` that signs, the certificate is one of the mesh;
 /// without, it is signed by an authority of the client's own making.
 ///
-/// Tells the journal nothing: it is no application of the mesh, and sends no application bytes.
+/// Tells the journal of its connection and nothing else: it is no application of the mesh, and sends no application bytes.
 pub async fn hbone_request<H: Host, C: CertificateAuthority>(
     host: &H,
     request: &HboneRequest,
     authority: Option<&C>,
+    journal: &Journal,
 ) -> HboneExchange {
     let started = host.now();
     let mut local = None;
-    let work = attempt(host, request, authority, &mut local);
+    let work = attempt(host, request, authority, &mut local, journal);
     let result = match timeout(host, request.timeout, work).await {
         Ok(result) => result,
         Err(_) => Err(Failure(Outcome::TimedOut, format!("no answer in {:?}", request.timeout))),
@@ -85,11 +86,13 @@ async fn attempt<H: Host, C: CertificateAuthority>(
     request: &HboneRequest,
     authority: Option<&C>,
     local: &mut Option<SocketAddr>,
+    journal: &Journal,
 ) -> Result<u16, Failure> {
     let certificate = certificate(host, request, authority).await.map_err(|error| Failure(Outcome::Failed, error))?;
     let stream = host.dial(Dial::to(request.to)).await;
     let stream = stream.map_err(|error| Failure(outcome_of_dial(&error), format!("connect: {error}")))?;
     *local = Some(stream.local_addr());
+    journal.app(host.now(), AppEvent::HboneConnected { local: stream.local_addr() });
     let expected = std::slice::from_ref(&request.expected);
     let secured = connect(host, &TlsOptions::default(), &certificate, expected, stream).await;
     let secured = secured.map_err(|error| Failure(Outcome::Reset, format!("TLS: {error}")))?;

@@ -103,11 +103,13 @@ fn declared_framing(headers: &Headers) -> Result<Option<Framing>, MessageError> 
 pub(crate) struct Messages<S> {
     wire: Wire<S>,
     unread: BytesMut,
+    /// What followed the last chunked body.
+    trailers: Headers,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
     pub(crate) fn new(wire: Wire<S>) -> Self {
-        Messages { wire, unread: BytesMut::new() }
+        Messages { wire, unread: BytesMut::new(), trailers: Headers::new() }
     }
 
     pub(crate) fn wire(&self) -> &Wire<S> {
@@ -197,6 +199,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
         }
     }
 
+    /// What followed the body that was read last.
+    pub(crate) fn take_trailers(&mut self) -> Headers {
+        std::mem::take(&mut self.trailers)
+    }
+
+    /// Reads exactly so many bytes, whatever they mean: for what a connection was upgraded to.
+    pub(crate) async fn bytes(&mut self, count: usize) -> Result<Bytes, MessageError> {
+        while self.unread.len() < count {
+            if self.more().await? == 0 {
+                return Err(if self.unread.is_empty() { MessageError::Ended } else { MessageError::Truncated });
+            }
+        }
+        Ok(self.unread.split_to(count).freeze())
+    }
+
     /// Reads a body to its end: how long it was, and its first `keep` bytes.
     pub(crate) async fn read_body(&mut self, framing: Framing, keep: usize) -> Result<(u64, Bytes), MessageError> {
         let mut body = Body { bytes: 0, kept: BytesMut::new(), keep };
@@ -212,7 +229,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
             Framing::Chunked => loop {
                 let size = self.chunk_size().await?;
                 if size == 0 {
-                    while !self.line().await?.is_empty() {}
+                    loop {
+                        let line = self.line().await?;
+                        if line.is_empty() {
+                            break;
+                        }
+                        let line = String::from_utf8_lossy(&line).into_owned();
+                        if let Some((name, value)) = line.split_once(':') {
+                            self.trailers.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+                        }
+                    }
                     break;
                 }
                 self.take_into(size, &mut body).await?;

@@ -1,4 +1,4 @@
-//! HTTP requests: one at a time on a connection, over HTTP/1.1 or HTTP/2 with prior knowledge.
+//! HTTP requests: over HTTP/1.1 one at a time on a connection, over HTTP/2 with prior knowledge several.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,13 +12,15 @@ use proxy_core::host::timer::timeout;
 
 use super::client::{Client, OpenError, Target};
 use super::flow::{End, FLOW_HEADER, ending_of};
-use super::http_server::{http2_ending, plain_headers};
+use super::grpc::{GrpcAnswer, GrpcCall};
 use super::http1::{Headers, MessageError, Messages, keeps_alive};
+use super::http2_client::Http2Connection;
+use super::websocket;
 use super::wire::Tallies;
 use crate::record::{AppEvent, Ending, FlowId, Outcome};
 
 /// How much of an answer's body is kept.
-const BODY_KEPT: usize = 64 * 1024;
+pub(super) const BODY_KEPT: usize = 64 * 1024;
 
 /// What to ask.
 #[derive(Clone, Debug)]
@@ -33,8 +35,22 @@ pub struct HttpRequest {
     pub body: Bytes,
     /// HTTP/2 with prior knowledge instead of HTTP/1.1.
     pub http2: bool,
+    /// What is said over it.
+    pub kind: RequestKind,
     /// For connection and answer together.
     pub timeout: Duration,
+}
+
+/// What a request is the beginning of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RequestKind {
+    /// A request and its answer.
+    #[default]
+    Plain,
+    /// A gRPC call; `http2` is needed.
+    Grpc(GrpcCall),
+    /// A WebSocket that sends these texts; HTTP/1.1 is needed. It ends the connection.
+    WebSocket(Vec<String>),
 }
 
 /// One request and what came of it, as its client saw it.
@@ -54,7 +70,7 @@ pub struct HttpExchange {
     pub outcome: Outcome,
     /// Status, headers and the first 64 KiB of the body, if an answer came.
     pub answer: Option<HttpAnswer>,
-    /// Bytes on the client's socket for this exchange: sent.
+    /// Bytes on the client's socket while the exchange lasted: sent.
     pub bytes_sent: u64,
     /// And received.
     pub bytes_received: u64,
@@ -69,12 +85,25 @@ pub struct HttpAnswer {
     pub status: u16,
     /// Headers, lower case, in order.
     pub headers: Headers,
-    /// The first 64 KiB.
+    /// The first 64 KiB. Of a gRPC call or a WebSocket: the texts that came back, a line each.
     pub body: Bytes,
+    /// What followed the body.
+    pub trailers: Headers,
+    /// How a gRPC call ended.
+    pub grpc: Option<GrpcAnswer>,
+    /// How many texts a WebSocket brought back.
+    pub messages: Option<u32>,
 }
 
-/// An HTTP/1.1 connection that may carry more requests.
-pub struct HttpConnection<H: Host> {
+/// A connection that may carry more requests.
+pub struct HttpConnection<H: Host>(pub(super) Kept<H>);
+
+pub(super) enum Kept<H: Host> {
+    Http1(Http1Connection<H>),
+    Http2(Http2Connection),
+}
+
+pub(super) struct Http1Connection<H: Host> {
     messages: Messages<H::Tcp>,
     end: End<H>,
     local: SocketAddr,
@@ -83,8 +112,9 @@ pub struct HttpConnection<H: Host> {
     used: bool,
 }
 
-enum Failure {
+pub(super) enum Failure {
     NoSuchHost,
+    NoResolver,
     Dial(io::Error),
     Ending(Ending, String),
 }
@@ -114,7 +144,7 @@ impl<H: Host> Client<H> {
         let slot = kept.unwrap_or(&mut own);
         let work = async {
             if request.http2 {
-                self.http2(request, &mut exchange).await
+                self.http2(request, slot, &mut exchange).await
             } else {
                 self.http1(request, slot, &mut exchange).await
             }
@@ -132,7 +162,7 @@ impl<H: Host> Client<H> {
                 let status = exchange.answer.as_ref().map(|answer| answer.status);
                 self.journal.app(exchange.ended, AppEvent::Answered { flow, status });
                 if !keeps && let Some(connection) = slot {
-                    connection.end.ended(Ending::Finished);
+                    connection.ended(Ending::Finished);
                 }
             }
             Some(failure) => {
@@ -140,6 +170,11 @@ impl<H: Host> Client<H> {
                     Failure::NoSuchHost => {
                         exchange.outcome = Outcome::NoSuchHost;
                         exchange.error = Some(format!("no such host: {}", request.target.host));
+                        Ending::ClosedByUs
+                    }
+                    Failure::NoResolver => {
+                        exchange.outcome = Outcome::Failed;
+                        exchange.error = Some(format!("no resolver could tell the address of {}", request.target.host));
                         Ending::ClosedByUs
                     }
                     Failure::Dial(error) => {
@@ -155,7 +190,7 @@ impl<H: Host> Client<H> {
                 };
                 self.journal.app(exchange.ended, AppEvent::Unanswered { flow, ending });
                 if let Some(mut connection) = slot.take() {
-                    connection.end.ended(ending);
+                    connection.ended(ending);
                 }
             }
         }
@@ -169,22 +204,20 @@ impl<H: Host> Client<H> {
         exchange: &mut HttpExchange,
     ) -> Result<(), Failure> {
         loop {
-            let reused = slot.is_some();
-            let before = slot.as_ref().map_or((0, 0), |connection| connection.tallies().bytes());
-            let connection = match slot {
-                Some(connection) => connection,
-                None => {
-                    let opened = self.open(exchange.flow, &request.target).await.map_err(Failure::from)?;
-                    let messages = Messages::new(opened.wire);
-                    slot.insert(HttpConnection {
-                        messages,
-                        end: opened.end,
-                        local: opened.local,
-                        to: opened.to,
-                        used: false,
-                    })
-                }
-            };
+            let reused = matches!(slot, Some(HttpConnection(Kept::Http1(_))));
+            if !reused {
+                let opened = self.open(exchange.flow, &request.target).await.map_err(Failure::from)?;
+                *slot = Some(HttpConnection(Kept::Http1(Http1Connection {
+                    messages: Messages::new(opened.wire),
+                    end: opened.end,
+                    local: opened.local,
+                    to: opened.to,
+                    used: false,
+                })));
+            }
+            let Some(HttpConnection(Kept::Http1(connection))) = slot else { continue };
+            let before = connection.tallies().bytes();
+            let before = if reused { before } else { (0, 0) };
             (exchange.local, exchange.dialled) = (Some(connection.local), Some(connection.to));
             let result = self.converse(request, connection, exchange).await;
             let after = connection.tallies().bytes();
@@ -193,14 +226,14 @@ impl<H: Host> Client<H> {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
                     if let Some(mut connection) = slot.take() {
-                        connection.end.ended(Ending::Finished);
+                        connection.ended(Ending::Finished);
                     }
                     return Ok(());
                 }
                 // The server closed an idle connection while the request was on its way: RFC 9110, 9.2.2.
                 Err(_) if reused && exchange.bytes_received == 0 => {
                     if let Some(mut connection) = slot.take() {
-                        connection.end.ended(Ending::ClosedByPeer);
+                        connection.ended(Ending::ClosedByPeer);
                     }
                 }
                 Err(MessageError::Stream(error)) => return Err(Failure::Ending(ending_of(&error), error.to_string())),
@@ -213,80 +246,90 @@ impl<H: Host> Client<H> {
     async fn converse(
         &self,
         request: &HttpRequest,
-        connection: &mut HttpConnection<H>,
+        connection: &mut Http1Connection<H>,
         exchange: &mut HttpExchange,
     ) -> Result<bool, MessageError> {
         if std::mem::replace(&mut connection.used, true) {
-            let event = AppEvent::Reused {
-                flow: exchange.flow,
-                connection: connection.end.connection.unwrap_or(exchange.flow),
-                client: self.pod.clone(),
-                to: connection.to,
-                intended: request.target.to_string().into(),
-            };
-            self.journal.app(self.host.now(), event);
+            let first = connection.end.connection.unwrap_or(exchange.flow);
+            self.reused(exchange.flow, first, connection.to, request);
         }
+        let mut bytes = encode(request, exchange.flow);
+        let upgrade = match &request.kind {
+            RequestKind::WebSocket(texts) => {
+                let mut rng = self.host.rng("websocket");
+                let key = websocket::new_key(&mut rng);
+                bytes.truncate(bytes.len() - 2);
+                let asked = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n";
+                bytes.extend_from_slice(format!("{asked}sec-websocket-key: {key}\r\n\r\n").as_bytes());
+                Some((texts, key, rng))
+            }
+            _ => None,
+        };
         // A refusal may arrive instead of our bytes being taken: what can still be read says more than the failed write.
-        let written = connection.messages.write(&encode(request, exchange.flow)).await;
+        let written = connection.messages.write(&bytes).await;
         let head = loop {
             match connection.messages.read_response().await {
-                Ok(head) if head.status >= 200 => break head,
+                Ok(head) if head.status >= 200 || head.status == 101 && upgrade.is_some() => break head,
                 Ok(_) => {}
                 Err(error) => return Err(written.err().map_or(error, MessageError::Stream)),
             }
         };
+        if let Some((texts, key, mut rng)) = upgrade
+            && head.status == 101
+        {
+            if super::http1::header(&head.headers, "sec-websocket-accept") != Some(&websocket::accept_key(&key)) {
+                return Err(MessageError::Malformed("a WebSocket that was not agreed to".to_owned()));
+            }
+            let back = websocket::talk(&mut connection.messages, texts, &mut rng).await?;
+            let messages = Some(u32::try_from(back.len()).unwrap_or(u32::MAX));
+            let body = Bytes::from(back.join(&b'\n'));
+            let body = body.slice(..body.len().min(BODY_KEPT));
+            let (trailers, grpc) = (Headers::new(), None);
+            exchange.answer = Some(HttpAnswer { status: 101, headers: head.headers, body, trailers, grpc, messages });
+            return Ok(false);
+        }
         let framing = head.framing(&*request.method == "HEAD")?;
         let (_, body) = connection.messages.read_body(framing, BODY_KEPT).await?;
         let again = keeps_alive(head.minor, &head.headers) && framing != super::http1::Framing::UntilClosed;
-        exchange.answer = Some(HttpAnswer { status: head.status, headers: head.headers, body });
+        let trailers = connection.messages.take_trailers();
+        let (status, headers) = (head.status, head.headers);
+        exchange.answer = Some(HttpAnswer { status, headers, body, trailers, grpc: None, messages: None });
         Ok(again)
     }
 
-    async fn http2(&self, request: &HttpRequest, exchange: &mut HttpExchange) -> Result<(), Failure> {
-        let opened = self.open(exchange.flow, &request.target).await.map_err(Failure::from)?;
-        (exchange.local, exchange.dialled) = (Some(opened.local), Some(opened.to));
-        let tallies = opened.wire.tallies().clone();
-        let mut end = opened.end;
-        let failed = |error: h2::Error| Failure::Ending(http2_ending(&error), error.to_string());
-        let (sender, connection) = h2::client::handshake(opened.wire).await.map_err(failed)?;
-        self.host.spawn("h2c client connection", async move {
-            end.ended(match connection.await {
-                Ok(()) => Ending::Finished,
-                Err(error) => http2_ending(&error),
-            });
-        });
-        let result = async {
-            let mut sender = sender.ready().await?;
-            let ends_here = request.body.is_empty();
-            let (answer, mut stream) = sender.send_request(http2_head(request, exchange.flow), ends_here)?;
-            if !ends_here {
-                stream.send_data(request.body.clone(), true)?;
-            }
-            let (head, mut body) = answer.await?.into_parts();
-            let mut kept = Vec::new();
-            while let Some(data) = body.data().await {
-                let data = data?;
-                kept.extend_from_slice(&data[..data.len().min(BODY_KEPT - kept.len())]);
-                body.flow_control().release_capacity(data.len())?;
-            }
-            let headers = plain_headers(&head.headers);
-            Ok(HttpAnswer { status: head.status.as_u16(), headers, body: kept.into() })
-        };
-        let result = result.await;
-        (exchange.bytes_sent, exchange.bytes_received) = tallies.bytes();
-        exchange.answer = Some(result.map_err(failed)?);
-        Ok(())
+    /// Tells that a connection carries one more flow.
+    pub(super) fn reused(&self, flow: FlowId, connection: FlowId, to: SocketAddr, request: &HttpRequest) {
+        let intended = request.target.to_string().into();
+        let event = AppEvent::Reused { flow, connection, client: self.pod.clone(), to, intended };
+        self.journal.app(self.host.now(), event);
+    }
+}
+
+impl<H: Host> Http1Connection<H> {
+    fn tallies(&self) -> &Tallies {
+        self.messages.wire().tallies()
     }
 }
 
 impl<H: Host> HttpConnection<H> {
-    fn tallies(&self) -> &Tallies {
-        self.messages.wire().tallies()
+    /// Sets how it ended; an HTTP/2 connection sees that for itself.
+    fn ended(&mut self, ending: Ending) {
+        if let Kept::Http1(connection) = &mut self.0 {
+            connection.end.ended(ending);
+        }
     }
 
     /// Closes it in good order.
     pub fn close(mut self) {
-        self.end.ended(Ending::Finished);
+        self.ended(Ending::Finished);
+    }
+
+    /// The same connection for someone else to use at the same time: HTTP/2 only.
+    pub fn shared(&self) -> Option<Self> {
+        match &self.0 {
+            Kept::Http1(_) => None,
+            Kept::Http2(connection) => Some(HttpConnection(Kept::Http2(connection.clone()))),
+        }
     }
 }
 
@@ -294,6 +337,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::NoSuchHost => Failure::NoSuchHost,
+            OpenError::NoResolver => Failure::NoResolver,
             OpenError::Dial(error) => Failure::Dial(error),
         }
     }
@@ -319,23 +363,6 @@ fn encode(request: &HttpRequest, flow: FlowId) -> Vec<u8> {
     let mut bytes = head.into_bytes();
     bytes.extend_from_slice(&request.body);
     bytes
-}
-
-// What was checked when the scenario was read cannot fail here; what was not is left out.
-fn http2_head(request: &HttpRequest, flow: FlowId) -> http::Request<()> {
-    let host = request.headers.iter().find(|(name, _)| name == "host").map(|(_, value)| value.clone());
-    let authority = host.unwrap_or_else(|| request.target.authority());
-    let mut head = http::Request::new(());
-    *head.method_mut() = http::Method::from_bytes(request.method.as_bytes()).unwrap_or_default();
-    *head.uri_mut() = format!("http://{authority}{}", request.target.path).parse().unwrap_or_default();
-    *head.version_mut() = http::Version::HTTP_2;
-    let flow = (FLOW_HEADER.to_owned(), flow.to_string());
-    for (name, value) in std::iter::once(&flow).chain(request.headers.iter().filter(|(name, _)| name != "host")) {
-        if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), http::HeaderValue::from_str(value)) {
-            head.headers_mut().append(name, value);
-        }
-    }
-    head
 }
 
 /// What a client calls the way its connection ended without an answer.

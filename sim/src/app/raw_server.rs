@@ -7,8 +7,8 @@ use proxy_core::Host;
 use proxy_core::host::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::behaviour::Answer;
-use super::flow::{FirstLine, ending_of, first_wrong, read_first_line};
+use super::behaviour::{Answer, Role};
+use super::flow::{FirstLine, ending_of, first_wrong, greeting, read_first_line};
 use super::server::Session;
 use super::wire::Wire;
 use crate::record::{Ending, FlowId};
@@ -83,6 +83,10 @@ async fn echo<H: Host>(session: &mut Session<H>, wire: &mut Wire<H::Tcp>) -> io:
     let mut reading = Reading::default();
     let mut echoes = true;
     let mut first = true;
+    if behaviour.role == Role::SpeaksFirst {
+        session.think().await;
+        wire.write_all(greeting(&session.server.pod.name).as_bytes()).await?;
+    }
     loop {
         let most = behaviour.read_rate.map_or(buffer.len(), |rate| chunk_at(rate).min(buffer.len()));
         let count = wire.read(&mut buffer[..most]).await?;
@@ -90,10 +94,12 @@ async fn echo<H: Host>(session: &mut Session<H>, wire: &mut Wire<H::Tcp>) -> io:
             return Ok(Last::Finish);
         }
         if let Some(flow) = reading.take(&buffer[..count], &mut session.end.first_wrong_byte) {
-            session.accepted(flow);
+            session.accepted(flow, None);
         }
         if first {
-            session.think().await;
+            if behaviour.role != Role::SpeaksFirst {
+                session.think().await;
+            }
             match behaviour.answer {
                 Answer::Never => echoes = false,
                 Answer::Close => return Ok(Last::Drop),
@@ -110,6 +116,7 @@ async fn echo<H: Host>(session: &mut Session<H>, wire: &mut Wire<H::Tcp>) -> io:
                 Answer::EchoThenClose => return Ok(Last::Drop),
                 Answer::HalfClose => {
                     wire.shutdown().await?;
+                    wire.tallies().finish(session.server.host.now());
                     echoes = false;
                 }
                 _ => {}

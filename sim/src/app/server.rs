@@ -10,12 +10,12 @@ use proxy_core::Host;
 use proxy_core::host::{Accepted, Listener, Stream};
 use tokio::io::AsyncReadExt;
 
-use super::behaviour::Behaviour;
+use super::behaviour::{Behaviour, Role, Tries};
 use super::flow::End;
 use super::protocol::{PortProtocol, Sniffed, sniff};
 use super::wire::Wire;
-use super::{http_server, raw_server};
-use crate::record::{AppEvent, AppPod, FlowEnd, FlowId, Journal};
+use super::{http_server, http2_server, raw_server};
+use crate::record::{AppEvent, AppPod, FlowEnd, FlowId, Journal, ReceivedHead};
 
 /// One port of a pod and what it speaks.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct EchoPort {
     pub protocol: PortProtocol,
     /// How it answers.
     pub behaviour: Arc<Behaviour>,
+    /// What was tried of it so far; ports that share this count together.
+    pub tries: Tries,
 }
 
 /// Listens on every port of `ports`, on all addresses of the pod, until the pod's process goes away.
@@ -40,6 +42,7 @@ pub fn serve<H: Host>(host: &H, pod: &Arc<AppPod>, ports: &[EchoPort], journal: 
             pod: pod.clone(),
             protocol: port.protocol,
             behaviour: port.behaviour.clone(),
+            tries: port.tries.clone(),
             journal: journal.clone(),
         };
         host.spawn("echo server", async move {
@@ -62,6 +65,7 @@ pub(crate) struct Server<H: Host> {
     pub(crate) pod: Arc<AppPod>,
     pub(crate) protocol: PortProtocol,
     pub(crate) behaviour: Arc<Behaviour>,
+    pub(crate) tries: Tries,
     pub(crate) journal: Journal,
 }
 
@@ -79,6 +83,9 @@ impl<H: Host> Server<H> {
         let mut wire = Wire::new(accepted.stream);
         let end = End::new(&self.host, &self.journal, &self.pod, FlowEnd::Server, wire.tallies());
         let session = Session { local, peer: accepted.peer, end, server: self };
+        if session.server.behaviour.role == Role::SpeaksFirst {
+            return raw_server::serve(session, wire).await;
+        }
         let mut start = BytesMut::new();
         let spoken = loop {
             let sniffed = sniff(&start);
@@ -93,19 +100,19 @@ impl<H: Host> Server<H> {
         wire.put_back(start.freeze());
         match (session.server.protocol, spoken) {
             (PortProtocol::Tcp, _) | (PortProtocol::Sniffed, Sniffed::Raw) => raw_server::serve(session, wire).await,
-            (_, Sniffed::Http2) => http_server::serve_http2(session, wire).await,
+            (_, Sniffed::Http2) => http2_server::serve(session, wire).await,
             // An HTTP port told something else answers 400.
-            _ => http_server::serve_http1(session, wire).await,
+            _ => http_server::serve(session, wire).await,
         }
     }
 }
 
 impl<H: Host> Session<H> {
-    /// Tells that a flow reached its server.
-    pub(crate) fn accepted(&mut self, flow: FlowId) {
+    /// Tells that a flow reached its server; with the head of an HTTP request.
+    pub(crate) fn accepted(&mut self, flow: FlowId, request: Option<Arc<ReceivedHead>>) {
         let connection = *self.end.connection.get_or_insert(flow);
         let server = self.server.pod.clone();
-        let event = AppEvent::Accepted { flow, connection, server, local: self.local, peer: self.peer };
+        let event = AppEvent::Accepted { flow, connection, server, local: self.local, peer: self.peer, request };
         self.server.journal.app(self.server.host.now(), event);
     }
 

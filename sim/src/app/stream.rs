@@ -18,6 +18,8 @@ pub struct StreamSpec {
     pub target: Target,
     /// Payload bytes to send after the first line.
     pub send: u64,
+    /// The server speaks first: nothing is sent before a line of it was read, and that line counts nowhere.
+    pub server_first: bool,
     /// Finish our direction once all is sent.
     pub half_close: bool,
     /// How to read what comes back.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use proxy_core::Host;
 use proxy_core::host::timer::timeout;
 use proxy_core::host::{Instant, Stream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc};
 
 use super::client::{Client, OpenError};
@@ -18,7 +18,7 @@ use super::flow::{ending_of, fill_payload, first_line, first_wrong};
 use super::http_client::{outcome_of, outcome_of_dial};
 use super::raw_server::{chunk_at, time_for};
 use super::stream::{Order, Reading, Shared, State, StreamHandle, StreamReport, StreamSpec};
-use super::wire::Wire;
+use super::wire::{Tallies, Wire};
 use crate::record::{AppEvent, Ending, FlowId, Outcome};
 
 const CHUNK: usize = 16 * 1024;
@@ -49,6 +49,17 @@ impl<H: Host> Client<H> {
         self.host.spawn("stream client", talk.run(inbox));
         StreamHandle { shared, orders }
     }
+}
+
+/// Reads the line of a server that speaks first.
+async fn greeted<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<()> {
+    const LONGEST: usize = 1024;
+    for _ in 0..LONGEST {
+        if stream.read_u8().await? == b'\n' {
+            return Ok(());
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "a line without an end"))
 }
 
 /// One stream's task.
@@ -87,6 +98,10 @@ impl<H: Host> Talk<H> {
                 let error = format!("no such host: {}", self.spec.target.host);
                 return self.over(Ending::ClosedByUs, Outcome::NoSuchHost, Some(error));
             }
+            Ok(Err(OpenError::NoResolver)) => {
+                let error = format!("no resolver could tell the address of {}", self.spec.target.host);
+                return self.over(Ending::ClosedByUs, Outcome::Failed, Some(error));
+            }
             Ok(Err(OpenError::Dial(error))) => {
                 return self.over(ending_of(&error), outcome_of_dial(&error), Some(format!("connect: {error}")));
             }
@@ -100,8 +115,23 @@ impl<H: Host> Talk<H> {
             let report = &mut self.shared.state.lock().report;
             (report.local, report.dialled) = (Some(opened.local), Some(opened.to));
         }
-        let (mut reader, mut writer) = tokio::io::split(opened.wire);
-        let (ending, error) = self.converse(&mut reader, &mut writer, inbox, deadline).await;
+        let mut wire = opened.wire;
+        if self.spec.server_first {
+            let left = deadline.saturating_since(host.now());
+            let (ending, error) = match timeout(host, left, greeted(&mut wire)).await {
+                Ok(Ok(())) => (Ending::Finished, None),
+                Ok(Err(error)) => (ending_of(&error), Some(format!("before the server spoke: {error}"))),
+                Err(_) => (Ending::TimedOut, Some(format!("the server did not speak in {:?}", self.spec.timeout))),
+            };
+            if let Some(error) = error {
+                end.ended(ending);
+                wire.into_inner().reset();
+                return self.over(ending, outcome_of(ending), Some(error));
+            }
+        }
+        let tallies = wire.tallies().clone();
+        let (mut reader, mut writer) = tokio::io::split(wire);
+        let (ending, error) = self.converse(&mut reader, &mut writer, &tallies, inbox, deadline).await;
         end.ended(ending);
         end.first_wrong_byte = self.shared.state.lock().first_wrong;
         if matches!(ending, Ending::ClosedByUs | Ending::TimedOut) {
@@ -116,11 +146,12 @@ impl<H: Host> Talk<H> {
         &self,
         reader: &mut ReadHalf<Wire<H::Tcp>>,
         writer: &mut WriteHalf<Wire<H::Tcp>>,
+        tallies: &Tallies,
         inbox: mpsc::UnboundedReceiver<Order>,
         deadline: Instant,
     ) -> (Ending, Option<String>) {
         let mut read = pin!(self.read(reader));
-        let mut write = pin!(self.write(writer, inbox));
+        let mut write = pin!(self.write(writer, tallies, inbox));
         let mut late = pin!(self.client.host.sleep_until(deadline));
         let (mut reading, mut writing) = (true, true);
         loop {
@@ -227,6 +258,7 @@ impl<H: Host> Talk<H> {
     async fn write(
         &self,
         writer: &mut WriteHalf<Wire<H::Tcp>>,
+        tallies: &Tallies,
         mut inbox: mpsc::UnboundedReceiver<Order>,
     ) -> io::Result<Done> {
         let line = first_line(self.flow);
@@ -234,6 +266,7 @@ impl<H: Host> Talk<H> {
         self.pay(writer, line.len() as u64, self.spec.send).await?;
         if self.spec.half_close {
             writer.shutdown().await?;
+            tallies.finish(self.client.host.now());
             return Ok(Done::Finished);
         }
         if !self.spec.hold {
@@ -250,6 +283,7 @@ impl<H: Host> Talk<H> {
                 Some(Order::Send(bytes)) => self.pay(writer, line.len() as u64, bytes).await?,
                 Some(Order::Finish) => {
                     writer.shutdown().await?;
+                    tallies.finish(self.client.host.now());
                     return Ok(Done::Finished);
                 }
                 Some(Order::Reset) => return Ok(Done::Reset),

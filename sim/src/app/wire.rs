@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
+use proxy_core::host::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -21,6 +22,10 @@ struct Both {
     sent: Running,
     received: Running,
     read_to_end: bool,
+    /// A read waits for bytes.
+    waiting: bool,
+    /// When this end finished its direction and stayed.
+    finished: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -53,6 +58,21 @@ impl Tallies {
     /// Whether the other side's FIN was read.
     pub(crate) fn read_to_end(&self) -> bool {
         self.0.lock().read_to_end
+    }
+
+    /// Whether it was waiting for bytes when last seen.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.lock().waiting
+    }
+
+    /// This end has finished its direction and reads on.
+    pub(crate) fn finish(&self, at: Instant) {
+        self.0.lock().finished = Some(at);
+    }
+
+    /// When this end finished its direction to read on, if it did.
+    pub(crate) fn finished(&self) -> Option<Instant> {
+        self.0.lock().finished
     }
 
     /// Bytes only, both ways: sent, received.
@@ -97,12 +117,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut wire.stream).poll_read(cx, buf))?;
+        let read = Pin::new(&mut wire.stream).poll_read(cx, buf);
+        let mut both = wire.tallies.0.lock();
+        // An error ends the wait for nothing: who was waiting then was waiting to the last.
+        match &read {
+            Poll::Pending => both.waiting = true,
+            Poll::Ready(Ok(())) => both.waiting = false,
+            Poll::Ready(Err(_)) => {}
+        }
+        ready!(read)?;
         let fresh = &buf.filled()[before..];
         if !fresh.is_empty() {
-            wire.tallies.0.lock().received.add(fresh);
+            both.received.add(fresh);
         } else if buf.remaining() > 0 {
-            wire.tallies.0.lock().read_to_end = true;
+            both.read_to_end = true;
         }
         Poll::Ready(Ok(()))
     }

@@ -44,6 +44,8 @@ impl Cluster {
             applied.changes.push(Change { object, kind });
         }
         if applied.changes.iter().any(|change| change.kind != ChangeKind::Unchanged) {
+            // At once, so that what is made for a gateway can be named by whoever applied it.
+            self.reconcile_gateways(now);
             self.touch(now);
         }
         Ok(applied)
@@ -153,6 +155,16 @@ impl Cluster {
                     cluster.peer_authentications.insert_mut(object.meta.key.clone(), Arc::new(object));
                 })
             }
+            Object::Traffic(mut object) => {
+                let key = object.reference();
+                let old = self.traffic.get(&key).cloned();
+                if let Some(old) = &old {
+                    object.keep_status(old);
+                }
+                self.merge(*object, old, now, |cluster, object| {
+                    cluster.traffic.insert_mut(key, Arc::new(object));
+                })
+            }
         }
     }
 
@@ -205,7 +217,7 @@ impl Cluster {
     }
 
     /// Completes the virtual addresses of a service: those it has, those written, new ones.
-    fn give_addresses(&mut self, service: &mut Service, old: Option<&Service>) {
+    pub(super) fn give_addresses(&mut self, service: &mut Service, old: Option<&Service>) {
         let key = ObjectReference { kind: Kind::Service, name: service.meta.key.clone() };
         if let Some(old) = old {
             self.free_addresses(old.cluster_ips());
@@ -286,6 +298,7 @@ pub(super) fn reference(object: &Object) -> ObjectReference {
         Object::WorkloadEntry(_) => Kind::WorkloadEntry,
         Object::AuthorizationPolicy(_) => Kind::AuthorizationPolicy,
         Object::PeerAuthentication(_) => Kind::PeerAuthentication,
+        Object::Traffic(object) => object.kind(),
     };
     ObjectReference { kind, name: read::meta_of(object).key.clone() }
 }

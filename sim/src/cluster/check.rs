@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::apply::{is_leaving, reference};
 use super::diagnostic::{Diagnostic, Problem, Source, did_you_mean, in_order_of_writing};
 use super::ipam::NODES_MAX;
+use super::istio::AuthorizationPolicy;
 use super::object::{Kind, ObjectName, ObjectReference};
 use super::pod::{PodSpec, Protocol};
 use super::read::{Written, meta_of};
@@ -66,8 +67,43 @@ impl Cluster {
             if let Object::Service(service) = &written.object {
                 notices.extend(self.check_target_names(service, &written.target_sources, objects));
             }
+            if let Object::AuthorizationPolicy(policy) = &written.object {
+                notices.extend(self.missing_targets(policy, objects));
+            }
         }
         if check.errors.is_empty() { Ok(()) } else { Err(in_order_of_writing(check.errors)) }
+    }
+
+    /// Services a policy is for that are not there: it has no effect until they are.
+    fn missing_targets(&self, policy: &AuthorizationPolicy, objects: &[Written]) -> Vec<Diagnostic> {
+        let namespace = policy.meta.namespace();
+        let targets = policy.spec.target_refs.iter().chain(&policy.spec.target_ref);
+        let services = targets.filter(|target| target.kind == "Service" && !target.name.is_empty());
+        let here = |name: &str| {
+            let written = objects.iter().any(|written| {
+                matches!(&written.object, Object::Service(service)
+                    if service.meta.namespace() == namespace && service.meta.name() == name)
+            });
+            written || self.services.contains_key(&ObjectName::new(namespace, name))
+        };
+        let missing = services.filter(|target| !here(&target.name));
+        let known = self.services.keys().filter(|key| &*key.namespace == namespace).map(|key| &*key.name);
+        let written = objects.iter().filter_map(|written| match &written.object {
+            Object::Service(service) if service.meta.namespace() == namespace => Some(service.meta.name()),
+            _ => None,
+        });
+        let known: Vec<&str> = known.chain(written).collect();
+        missing
+            .map(|target| {
+                let what = format!(
+                    "the policy's target, service `{}` in namespace `{namespace}`, does not exist",
+                    target.name
+                );
+                let hint = did_you_mean(&target.name, known.iter().copied());
+                let hint = hint.unwrap_or_else(|| "it has no effect until there is one".to_owned());
+                Problem::new(what).hint(hint).at(&policy.meta.source)
+            })
+            .collect()
     }
 
     /// Named target ports no selected pod has. Services that select nothing say nothing.

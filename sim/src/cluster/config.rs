@@ -81,6 +81,18 @@ impl ClusterConfig {
         ClusterConfig { nodes, ..ClusterConfig::default() }
     }
 
+    /// Where the cluster's DNS is: the tenth address of each family's service block, as Kubernetes' installers have it.
+    pub fn dns_addresses(&self) -> Vec<IpAddr> {
+        const HOST: u32 = 10;
+        self.ip_families
+            .iter()
+            .map(|family| match family {
+                IpFamily::V4 => IpAddr::V4(Ipv4Addr::from(u32::from(self.service_block_v4).wrapping_add(HOST))),
+                IpFamily::V6 => IpAddr::V6(Ipv6Addr::from(u128::from(self.service_block_v6).wrapping_add(HOST.into()))),
+            })
+            .collect()
+    }
+
     /// The n-th node's addresses, counting from 0.
     pub(crate) fn node_addresses(&self, index: u32) -> Vec<IpAddr> {
         self.ip_families

@@ -106,7 +106,7 @@ impl Cluster {
                 pod.phase = PodPhase::Running;
                 pod.times.started = Some(at);
                 let delay = self.config.readiness_delay.max(pod.spec.readiness_delay);
-                pod.times.ready = Some(at + delay);
+                pod.times.ready = (!pod.is_waypoint()).then_some(at + delay);
                 let pod = self.put_pod(pod);
                 self.emit(at, PodEventKind::Started, &pod);
             }

@@ -3,7 +3,7 @@
 //!
 //! - [`diagnostic`]: what is wrong with an input, where, and the next step.
 //! - [`yaml`]: documents that remember where everything was written, and strict typed reading of them.
-//! - [`object`], [`selector`], [`pod`], [`workloads`], [`service`], [`istio`]: the model. Kubernetes field names stop there.
+//! - [`object`], [`selector`], [`pod`], [`workloads`], [`service`], [`istio`], [`gateway`], [`traffic`]: the model. Kubernetes field names stop there.
 //! - [`config`]: what a cluster is before anything is applied to it.
 //! - [`names`]: what names, labels, ports and addresses may look like.
 //! - [`read`]: from documents to objects, with everything that is wrong.
@@ -18,6 +18,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod dns;
 pub mod enrollment;
+pub mod gateway;
 mod ipam;
 pub mod istio;
 mod lifecycle;
@@ -35,6 +36,7 @@ pub mod service;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod traffic;
 pub mod workloads;
 pub mod yaml;
 
@@ -46,7 +48,11 @@ pub use pod::{
     Container, ContainerPort, Pod, PodEvent, PodEventKind, PodPhase, PodSpec, PodTemplate, PodTimes, Protocol,
     Redirection,
 };
+pub(crate) use read::{grpc_status, is_literal};
+pub(crate) use reconcile::is_of_this_revision;
+pub use reconcile::{GATEWAY_NAME_LABEL, gateway_of};
 pub use selector::Selector;
 pub use service::{EndpointSlice, Exposure, IpFamily, Service, ServicePort, TargetPort};
 pub use store::{Applied, ApplyOptions, Change, ChangeKind, Cluster, LabelChange, Namespace, Node, ServiceAccount};
+pub use traffic::Traffic;
 pub use workloads::{Controller, ControllerSpec};

@@ -1,8 +1,10 @@
 //! What names, labels, ports and addresses may look like.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use proxy_core::policy::IpBlock;
+use proxy_core::request::Pattern;
 
 use super::diagnostic::Problem;
 
@@ -200,6 +202,65 @@ pub fn host_name(name: &str, wildcard: bool) -> Result<(), Problem> {
         return Err(wrong().hint("write the name alone, without a port"));
     }
     Err(wrong().hint("letters, digits and `-`, in labels of at most 63 characters joined by dots"))
+}
+
+/// A regular expression in RE2's syntax.
+///
+/// # Errors
+/// It is not one.
+pub fn regular_expression(text: &str) -> Result<(), Problem> {
+    Pattern::new(text).map(drop).map_err(|error| {
+        Problem::new(format!("`{text}` is no usable regular expression: {}", error.reason))
+            .hint("write it in RE2 syntax, without look-around and back-references")
+    })
+}
+
+/// The name of a header, or of whatever else is named as headers are.
+///
+/// # Errors
+/// It is not one.
+pub fn header_name(what: &str, name: &str) -> Result<(), Problem> {
+    let shape = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !name.is_empty() && name.bytes().all(shape) {
+        return Ok(());
+    }
+    Err(Problem::new(format!("`{name}` is not a valid {what} name")).hint("letters, digits and `-`"))
+}
+
+/// A duration as Istio's objects have it: numbers with `h`, `m`, `s`, `ms`, `us` or `ns`, as `1m30s` or `0.5s`.
+///
+/// # Errors
+/// It is none, or longer than 10,000 years.
+pub fn duration(text: &str) -> Result<Duration, Problem> {
+    const UNITS: [(&str, u64); 6] = [
+        ("ms", 1_000_000),
+        ("us", 1_000),
+        ("ns", 1),
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+    ];
+    const LONGEST: f64 = 10_000.0 * 366.0 * 24.0 * 3600.0 * 1e9;
+    let wrong = || {
+        let problem = Problem::new(format!("`{text}` is not a duration"));
+        problem.hint("write numbers with `h`, `m`, `s` or `ms`, as `1m30s` or `0.5s`")
+    };
+    let (mut rest, mut nanos) = (text, 0.0);
+    if rest == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let end = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.').ok_or_else(wrong)?;
+        let number: f64 = rest[..end].parse().map_err(|_| wrong())?;
+        rest = &rest[end..];
+        let (unit, size) = UNITS.iter().find(|(unit, _)| rest.starts_with(unit)).ok_or_else(wrong)?;
+        rest = &rest[unit.len()..];
+        nanos += number * (*size as f64);
+    }
+    if nanos > LONGEST { Err(wrong()) } else { Ok(Duration::from_nanos(nanos.round() as u64)) }
 }
 
 #[cfg(test)]

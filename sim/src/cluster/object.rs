@@ -45,6 +45,9 @@ impl fmt::Debug for ObjectName {
     }
 }
 
+/// The API group of the Gateway API.
+pub(crate) const GATEWAY_API: &str = "gateway.networking.k8s.io";
+
 /// The kinds the simulator acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the names are Kubernetes' and Istio's")]
@@ -64,11 +67,23 @@ pub enum Kind {
     WorkloadEntry,
     AuthorizationPolicy,
     PeerAuthentication,
+    GatewayClass,
+    Gateway,
+    HttpRoute,
+    GrpcRoute,
+    TcpRoute,
+    TlsRoute,
+    ReferenceGrant,
+    VirtualService,
+    DestinationRule,
+    RequestAuthentication,
+    Telemetry,
+    ConfigMap,
 }
 
 impl Kind {
     /// All of them, in the order in which they are created when one apply creates several.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 27] = [
         Kind::Namespace,
         Kind::Node,
         Kind::ServiceAccount,
@@ -84,6 +99,18 @@ impl Kind {
         Kind::WorkloadEntry,
         Kind::AuthorizationPolicy,
         Kind::PeerAuthentication,
+        Kind::GatewayClass,
+        Kind::Gateway,
+        Kind::HttpRoute,
+        Kind::GrpcRoute,
+        Kind::TcpRoute,
+        Kind::TlsRoute,
+        Kind::ReferenceGrant,
+        Kind::VirtualService,
+        Kind::DestinationRule,
+        Kind::RequestAuthentication,
+        Kind::Telemetry,
+        Kind::ConfigMap,
     ];
 
     /// As written in a manifest.
@@ -104,23 +131,46 @@ impl Kind {
             Kind::WorkloadEntry => "WorkloadEntry",
             Kind::AuthorizationPolicy => "AuthorizationPolicy",
             Kind::PeerAuthentication => "PeerAuthentication",
+            Kind::GatewayClass => "GatewayClass",
+            Kind::Gateway => "Gateway",
+            Kind::HttpRoute => "HTTPRoute",
+            Kind::GrpcRoute => "GRPCRoute",
+            Kind::TcpRoute => "TCPRoute",
+            Kind::TlsRoute => "TLSRoute",
+            Kind::ReferenceGrant => "ReferenceGrant",
+            Kind::VirtualService => "VirtualService",
+            Kind::DestinationRule => "DestinationRule",
+            Kind::RequestAuthentication => "RequestAuthentication",
+            Kind::Telemetry => "Telemetry",
+            Kind::ConfigMap => "ConfigMap",
         }
     }
 
     /// Whether its objects live in a namespace.
     pub fn namespaced(self) -> bool {
-        !matches!(self, Kind::Namespace | Kind::Node)
+        !matches!(self, Kind::Namespace | Kind::Node | Kind::GatewayClass)
     }
 
     /// The API group and the versions accepted, best first.
     pub fn api(self) -> (&'static str, &'static [&'static str]) {
         match self {
-            Kind::Namespace | Kind::Node | Kind::ServiceAccount | Kind::Service | Kind::Pod => ("", &["v1"]),
+            Kind::Namespace | Kind::Node | Kind::ServiceAccount | Kind::Service | Kind::Pod | Kind::ConfigMap => {
+                ("", &["v1"])
+            }
             Kind::EndpointSlice => ("discovery.k8s.io", &["v1"]),
             Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet => ("apps", &["v1"]),
             Kind::Job => ("batch", &["v1"]),
-            Kind::ServiceEntry | Kind::WorkloadEntry => ("networking.istio.io", &["v1", "v1beta1", "v1alpha3"]),
-            Kind::AuthorizationPolicy | Kind::PeerAuthentication => ("security.istio.io", &["v1", "v1beta1"]),
+            Kind::ServiceEntry | Kind::WorkloadEntry | Kind::VirtualService | Kind::DestinationRule => {
+                ("networking.istio.io", &["v1", "v1beta1", "v1alpha3"])
+            }
+            Kind::AuthorizationPolicy | Kind::PeerAuthentication | Kind::RequestAuthentication => {
+                ("security.istio.io", &["v1", "v1beta1"])
+            }
+            Kind::Telemetry => ("telemetry.istio.io", &["v1", "v1alpha1"]),
+            Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant => {
+                (GATEWAY_API, &["v1", "v1beta1", "v1alpha2"])
+            }
+            Kind::GrpcRoute | Kind::TcpRoute | Kind::TlsRoute => (GATEWAY_API, &["v1", "v1alpha2"]),
         }
     }
 
@@ -141,6 +191,14 @@ impl Kind {
             "we" => Kind::WorkloadEntry,
             "ap" => Kind::AuthorizationPolicy,
             "pa" => Kind::PeerAuthentication,
+            "gc" | "gatewayclasses" => Kind::GatewayClass,
+            "gtw" => Kind::Gateway,
+            "refgrant" => Kind::ReferenceGrant,
+            "vs" => Kind::VirtualService,
+            "dr" => Kind::DestinationRule,
+            "ra" => Kind::RequestAuthentication,
+            "cm" => Kind::ConfigMap,
+            "telemetries" => Kind::Telemetry,
             "serviceentries" => Kind::ServiceEntry,
             "workloadentries" => Kind::WorkloadEntry,
             "authorizationpolicies" => Kind::AuthorizationPolicy,

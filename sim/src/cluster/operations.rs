@@ -78,12 +78,13 @@ impl Cluster {
             Kind::PeerAuthentication => {
                 self.peer_authentications.remove_mut(name);
             }
+            _ => self.delete_traffic(object, grace, now),
         }
         self.touch(now);
         Ok(())
     }
 
-    fn delete_controller(&mut self, object: &ObjectReference, grace: Option<Duration>, now: Instant) {
+    pub(super) fn delete_controller(&mut self, object: &ObjectReference, grace: Option<Duration>, now: Instant) {
         let Some(controller) = self.controllers.get(object).cloned() else { return };
         self.controllers.remove_mut(object);
         let uid = &controller.meta.uid;
@@ -158,6 +159,7 @@ impl Cluster {
             Kind::WorkloadEntry => relabel(self.workload_entries.get_mut(name), changes),
             Kind::AuthorizationPolicy => relabel(self.authorization_policies.get_mut(name), changes),
             Kind::PeerAuthentication => relabel(self.peer_authentications.get_mut(name), changes),
+            _ => relabel(self.traffic.get_mut(object), changes),
         }
         self.touch(now);
         Ok(())
@@ -234,6 +236,7 @@ impl Cluster {
             Kind::WorkloadEntry => self.workload_entries.contains_key(name),
             Kind::AuthorizationPolicy => self.authorization_policies.contains_key(name),
             Kind::PeerAuthentication => self.peer_authentications.contains_key(name),
+            _ => self.traffic.contains_key(object),
         }
     }
 
@@ -256,6 +259,7 @@ impl Cluster {
             Kind::WorkloadEntry => of(self.workload_entries.keys(), namespace),
             Kind::AuthorizationPolicy => of(self.authorization_policies.keys(), namespace),
             Kind::PeerAuthentication => of(self.peer_authentications.keys(), namespace),
+            _ => of(self.traffic.keys().filter(|object| object.kind == kind).map(|object| &object.name), namespace),
         }
     }
 

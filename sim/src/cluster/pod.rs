@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use proxy_core::host::Instant;
 
-use super::enrollment::BYPASS_INBOUND_ANNOTATION;
+use super::enrollment::{BYPASS_INBOUND_ANNOTATION, DNS_CAPTURE_ANNOTATION};
 use super::object::{Labels, Meta};
 
 /// The annotation that says what has been done about redirection, as opposed to what labels intend.
 pub const REDIRECTION_ANNOTATION: &str = "ambient.istio.io/redirection";
+
+/// The label of pods that a control plane made for a gateway, and its value for waypoints.
+pub(crate) const MANAGED_LABEL: &str = "gateway.istio.io/managed";
+pub(crate) const MANAGED_VALUE: &str = "istio.io-mesh-controller";
 
 /// One pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +152,17 @@ impl Pod {
     /// Whether only what it sends is captured, by its annotation.
     pub fn bypasses_inbound_capture(&self) -> bool {
         self.meta.annotation(BYPASS_INBOUND_ANNOTATION) == Some("true")
+    }
+
+    /// Whether its DNS is captured when it is in the mesh: unless its annotation says no.
+    pub fn captures_dns(&self) -> bool {
+        self.meta.annotation(DNS_CAPTURE_ANNOTATION) != Some("false")
+    }
+
+    /// Whether it is an instance of a waypoint: it runs that proxy instead of an application, and says itself when it is
+    /// ready.
+    pub fn is_waypoint(&self) -> bool {
+        self.meta.label(MANAGED_LABEL) == Some(MANAGED_VALUE)
     }
 
     /// Ready and not being deleted: what the control plane reports as healthy.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use proxy_core::host::Instant;
 
+use super::diagnostic::did_you_mean;
 use super::ipam;
 use super::object::ObjectName;
 use super::pod::{Pod, PodEventKind, PodPhase};
@@ -77,6 +78,31 @@ impl Cluster {
         pod.spec.node_name.as_ref().is_none_or(|wanted| wanted == name)
             && pod.spec.node_selector.iter().all(|(key, value)| node.meta.labels.get(key) == Some(value))
             && (pod.spec.host_network || self.pools.get(name).is_some_and(|pool| pool.has_room()))
+    }
+
+    /// Why a pod fits no node, in words; nothing if one fits.
+    pub fn misfit(&self, pod: &Pod) -> Option<String> {
+        if self.nodes.values().any(|node| self.fits(pod, node)) {
+            return None;
+        }
+        if let Some(wanted) = &pod.spec.node_name
+            && !self.nodes.values().any(|node| node.meta.key.name == *wanted)
+        {
+            let hint = did_you_mean(wanted, self.nodes.values().map(|node| node.meta.name()));
+            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            return Some(format!("there is no node `{wanted}`{hint}"));
+        }
+        let selected = |node: &&Arc<Node>| {
+            pod.spec.node_selector.iter().all(|(key, value)| node.meta.labels.get(key) == Some(value))
+        };
+        let pinned = |node: &&Arc<Node>| pod.spec.node_name.as_ref().is_none_or(|wanted| *wanted == node.meta.key.name);
+        if !self.nodes.values().filter(pinned).any(|node| selected(&node)) {
+            let labels: Vec<String> =
+                pod.spec.node_selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let which = pod.spec.node_name.as_ref().map_or("no node has".to_owned(), |name| format!("{name} lacks"));
+            return Some(format!("{which} the labels of its nodeSelector, {}", labels.join(", ")));
+        }
+        Some("no node that it may use has a pod address left".to_owned())
     }
 
     /// Pods that fit no node, by name.

@@ -15,6 +15,7 @@ use super::istio::{AuthorizationPolicy, PeerAuthentication, ServiceEntry, Worklo
 use super::object::{Labels, Meta, ObjectName, ObjectReference};
 use super::pod::{Pod, PodEvent};
 use super::service::{EndpointSlice, Service};
+use super::traffic::Traffic;
 use super::workloads::Controller;
 
 /// A cluster at one moment: every object there is, and what is due next. Cloning is cheap (persistent maps of shared
@@ -34,6 +35,10 @@ pub struct Cluster {
     pub(super) workload_entries: Map<ObjectName, Arc<WorkloadEntry>>,
     pub(super) authorization_policies: Map<ObjectName, Arc<AuthorizationPolicy>>,
     pub(super) peer_authentications: Map<ObjectName, Arc<PeerAuthentication>>,
+    /// Everything that says what waypoints do.
+    pub(super) traffic: Map<ObjectReference, Arc<Traffic>>,
+    /// Key sets the control plane fetched, by where from: a `jwksUri`, or an issuer.
+    pub(super) fetched_keys: Map<Arc<str>, Arc<str>>,
     /// Virtual addresses in use, and by whom.
     pub(super) virtual_addresses: Map<IpAddr, ObjectReference>,
     /// Pod addresses by node.
@@ -115,6 +120,7 @@ pub(super) enum Object {
     WorkloadEntry(WorkloadEntry),
     AuthorizationPolicy(AuthorizationPolicy),
     PeerAuthentication(PeerAuthentication),
+    Traffic(Box<Traffic>),
 }
 
 /// A service account.
@@ -215,6 +221,8 @@ impl Cluster {
             workload_entries: Map::new_sync(),
             authorization_policies: Map::new_sync(),
             peer_authentications: Map::new_sync(),
+            traffic: Map::new_sync(),
+            fetched_keys: Map::new_sync(),
             virtual_addresses: Map::new_sync(),
             pools: Map::new_sync(),
             timers: Map::new_sync(),
@@ -230,6 +238,7 @@ impl Cluster {
             cluster
                 .put_namespace(Namespace { meta: builtin(ObjectName::cluster_scoped(name), labels), deleting: false });
         }
+        cluster.put_gateway_classes();
         for node in &config.nodes {
             let mut labels = node.labels.clone();
             for (key, value) in [("region", &node.region), ("zone", &node.zone)] {

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use proxy_core::Host;
 use proxy_core::host::Rng;
 use proxy_core::identity::{AuthorityError, CertificateAuthority, Identity, SignedChain, SigningRequest};
-use proxy_core::tls::TlsError;
 use proxy_core::tls::issue::Issuer;
+use proxy_core::tls::{ServerCertificate, TlsError};
 use sha2::{Digest, Sha256};
 
 /// What the authority signs for how long, and how far away it is.
@@ -97,6 +97,8 @@ struct State {
     scheduled: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Identity>>,
     /// Requests by node and identity.
     asked: BTreeMap<(Arc<str>, Identity), u64>,
+    /// Bearer tokens of node proxies, and whose they are.
+    tokens: BTreeMap<String, Arc<str>>,
     under_way: usize,
     signed: u64,
     /// Instead of the configured delay.
@@ -114,7 +116,7 @@ struct State {
 }
 
 /// A request that has been asked and not been answered; counted as long as it lives.
-struct UnderWay(Arc<Shared>);
+pub(crate) struct UnderWay(Arc<Shared>);
 
 impl UnderWay {
     fn new(shared: &Arc<Shared>) -> Self {
@@ -159,6 +161,37 @@ impl<H: Host> MeshAuthority<H> {
         if let Some(pods) = state.scheduled.get_mut(node) {
             pods.remove(pod);
         }
+    }
+
+    /// The bearer token that the proxy of `node` shows. The same each time.
+    pub fn token(&self, node: &Arc<str>) -> String {
+        let secret = digest(&self.shared.seed, &[b"token", node.as_bytes()]);
+        let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.admit(&token, node);
+        token
+    }
+
+    /// Takes whoever shows `token` for the proxy of `node` from now on.
+    pub fn admit(&self, token: &str, node: &Arc<str>) {
+        self.shared.state.lock().tokens.insert(token.to_owned(), node.clone());
+    }
+
+    /// Whose token this is.
+    pub fn node_of_token(&self, token: &str) -> Option<Arc<str>> {
+        self.shared.state.lock().tokens.get(token).cloned()
+    }
+
+    /// A certificate for a server known by these names, valid from now.
+    ///
+    /// # Errors
+    /// A name cannot be written into a certificate.
+    pub fn issue_server(
+        &self,
+        names: &[String],
+        validity: Duration,
+        dice: &mut Rng,
+    ) -> Result<ServerCertificate, TlsError> {
+        self.shared.issuer.issue_server(names, self.host.wall_time(), validity, dice)
     }
 
     /// Breaks or restores the authority. Requests under way are treated as it is when their answer is due.
@@ -215,6 +248,11 @@ impl<H: Host> MeshAuthority<H> {
     /// Whether it answers.
     pub fn availability(&self) -> Availability {
         self.shared.state.lock().availability
+    }
+
+    /// A request to this authority that is under way as long as this lives, wherever it is.
+    pub(crate) fn under_way(&self) -> UnderWay {
+        UnderWay::new(&self.shared)
     }
 
     /// Whether nobody waits for an answer.

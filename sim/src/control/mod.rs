@@ -3,9 +3,12 @@
 mod ca;
 mod push;
 mod resources;
+mod status;
 mod translate;
+pub mod wire;
 
 pub use ca::{AuthorityConfig, Availability, MeshAuthority, NodeAuthority, RotationStep};
 pub use push::{Acknowledged, ControlPlane, Disorder, PushConfig, PushObserver, PushOrder, Revision, Subscription};
-pub use resources::{Resources, diff};
+pub use resources::{Resources, diff, diff_for};
+pub use status::{Condition, conditions};
 pub use translate::{PolicyNotice, Translation, translate, virtual_services};

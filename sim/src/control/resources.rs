@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use proxy_core::policy::Authorization;
+use proxy_core::route::GatewayKey;
 use proxy_core::state::{Resource, ResourceName, Service, Update, Workload};
 
 /// Everything the control plane would tell a proxy at one moment, by primary name.
@@ -14,6 +15,8 @@ use proxy_core::state::{Resource, ResourceName, Service, Update, Workload};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
     records: BTreeMap<ResourceName, Resource>,
+    /// What one waypoint alone is told besides.
+    own: BTreeMap<GatewayKey, BTreeMap<ResourceName, Resource>>,
 }
 
 impl Resources {
@@ -38,6 +41,26 @@ impl Resources {
             }
             Entry::Occupied(_) => false,
         }
+    }
+
+    /// Adds or replaces a record that only this waypoint is told.
+    pub fn insert_for(&mut self, waypoint: &GatewayKey, resource: Resource) {
+        self.own.entry(waypoint.clone()).or_default().insert(resource.name(), resource);
+    }
+
+    /// What only this waypoint is told, by name.
+    pub fn of_waypoint(&self, waypoint: &GatewayKey) -> impl Iterator<Item = &Resource> {
+        self.own.get(waypoint).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// What only this waypoint is told under this name.
+    pub fn get_for(&self, waypoint: &GatewayKey, name: &ResourceName) -> Option<&Resource> {
+        self.own.get(waypoint)?.get(name)
+    }
+
+    /// All records, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&ResourceName, &Resource)> {
+        self.records.iter()
     }
 
     /// The record of this name.
@@ -77,64 +100,98 @@ impl Resources {
         })
     }
 
-    /// How many records.
+    /// How many records, those for single waypoints too.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.records.len() + self.own.values().map(BTreeMap::len).sum::<usize>()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.len() == 0
     }
 
     /// Replaces every record that equals the one of the same name in `previous` by that very record, so that
     /// comparing and pushing costs nothing for what did not change.
     pub fn reuse(&mut self, previous: &Resources) {
-        let mut old = previous.records.iter().peekable();
-        for (name, record) in &mut self.records {
-            while old.next_if(|(old_name, _)| *old_name < name).is_some() {}
-            if let Some((_, old_record)) = old.next_if(|(old_name, _)| *old_name == name)
-                && !same(old_record, record)
-                && old_record == record
-            {
-                *record = old_record.clone();
+        reuse(&mut self.records, &previous.records);
+        for (waypoint, records) in &mut self.own {
+            if let Some(previous) = previous.own.get(waypoint) {
+                reuse(records, previous);
             }
         }
     }
 }
 
-/// What turns `previous` into `next`. Empty if nothing changed.
+fn reuse(records: &mut BTreeMap<ResourceName, Resource>, previous: &BTreeMap<ResourceName, Resource>) {
+    let mut old = previous.iter().peekable();
+    for (name, record) in records {
+        while old.next_if(|(old_name, _)| *old_name < name).is_some() {}
+        if let Some((_, old_record)) = old.next_if(|(old_name, _)| *old_name == name)
+            && !same(old_record, record)
+            && old_record == record
+        {
+            *record = old_record.clone();
+        }
+    }
+}
+
+/// What turns `previous` into `next` for a node's proxy. Empty if nothing changed.
 ///
 /// The order is stable and safe even for a reader that is not atomic: policies before the services and workloads that
 /// may depend on them, and on the way out workloads before services before policies. Inside a kind, by name.
 pub fn diff(previous: &Resources, next: &Resources) -> Update {
-    let mut removed: [Vec<ResourceName>; KINDS] = Default::default();
-    let mut upserted: [Vec<Resource>; KINDS] = Default::default();
-    let mut old = previous.records.iter().peekable();
-    for (name, record) in &next.records {
-        while let Some((gone, _)) = old.next_if(|(old_name, _)| *old_name < name) {
-            removed[rank(gone)].push(gone.clone());
-        }
-        match old.next_if(|(old_name, _)| *old_name == name) {
-            Some((_, old_record)) if same(old_record, record) || old_record == record => {}
-            _ => upserted[rank(name)].push(record.clone()),
-        }
+    diff_for(previous, next, None)
+}
+
+/// The same for a waypoint, which is told its own records too; for a node's proxy without one.
+pub fn diff_for(previous: &Resources, next: &Resources, scope: Option<&GatewayKey>) -> Update {
+    let nothing = BTreeMap::new();
+    let mut changes = Changes::default();
+    changes.add(&previous.records, &next.records);
+    if let Some(waypoint) = scope {
+        changes.add(previous.own.get(waypoint).unwrap_or(&nothing), next.own.get(waypoint).unwrap_or(&nothing));
     }
-    for (gone, _) in old {
-        removed[rank(gone)].push(gone.clone());
-    }
+    let Changes { mut removed, upserted } = changes;
     removed.reverse();
     Update { removed: removed.concat(), upserted: upserted.concat() }
 }
 
-const KINDS: usize = 3;
+/// Changes by rank.
+#[derive(Default)]
+struct Changes {
+    removed: [Vec<ResourceName>; KINDS],
+    upserted: [Vec<Resource>; KINDS],
+}
 
-/// Policies first.
+impl Changes {
+    fn add(&mut self, previous: &BTreeMap<ResourceName, Resource>, next: &BTreeMap<ResourceName, Resource>) {
+        let mut old = previous.iter().peekable();
+        for (name, record) in next {
+            while let Some((gone, _)) = old.next_if(|(old_name, _)| *old_name < name) {
+                self.removed[rank(gone)].push(gone.clone());
+            }
+            match old.next_if(|(old_name, _)| *old_name == name) {
+                Some((_, old_record)) if same(old_record, record) || old_record == record => {}
+                _ => self.upserted[rank(name)].push(record.clone()),
+            }
+        }
+        for (gone, _) in old {
+            self.removed[rank(gone)].push(gone.clone());
+        }
+    }
+}
+
+const KINDS: usize = 6;
+
+/// Policies first, then what waypoints are told, so that no service is reached before its rules are known.
 fn rank(name: &ResourceName) -> usize {
     match name {
         ResourceName::Authorization(_) => 0,
-        ResourceName::Service(_) => 1,
-        ResourceName::Workload(_) => 2,
+        ResourceName::WaypointSettings(_) => 1,
+        ResourceName::BackendSettings(_) => 2,
+        ResourceName::ServiceRoutes(_) => 3,
+        ResourceName::Service(_) => 4,
+        ResourceName::Workload(_) => 5,
     }
 }
 
@@ -144,6 +201,9 @@ fn same(left: &Resource, right: &Resource) -> bool {
         (Resource::Workload(left), Resource::Workload(right)) => Arc::ptr_eq(left, right),
         (Resource::Service(left), Resource::Service(right)) => Arc::ptr_eq(left, right),
         (Resource::Authorization(left), Resource::Authorization(right)) => Arc::ptr_eq(left, right),
+        (Resource::ServiceRoutes(left), Resource::ServiceRoutes(right)) => Arc::ptr_eq(left, right),
+        (Resource::BackendSettings(left), Resource::BackendSettings(right)) => Arc::ptr_eq(left, right),
+        (Resource::WaypointSettings(left), Resource::WaypointSettings(right)) => Arc::ptr_eq(left, right),
         _ => false,
     }
 }

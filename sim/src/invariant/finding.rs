@@ -36,7 +36,7 @@ pub enum InvariantId {
     Resources,
     /// I14: certificate continuity.
     Certificates,
-    /// I15: no loops.
+    /// I15: no loops, true names.
     Loops,
 }
 
@@ -119,7 +119,10 @@ impl InvariantId {
             InvariantId::Certificates => {
                 "No handshake fails while both ends hold certificates that are good, whatever the authority does."
             }
-            InvariantId::Loops => "No flow passes a proxy role twice, and no proxy captures its own traffic.",
+            InvariantId::Loops => {
+                "No flow passes a proxy role twice, no proxy captures its own traffic, and a name means what the cluster or \
+                 its DNS says."
+            }
         }
     }
 }

@@ -47,6 +47,10 @@ pub(super) struct End {
     pub(super) received: Tally,
     /// Whether the other end's end was read: who closes first need not wait for more.
     pub(super) read_to_end: bool,
+    /// It was waiting for more bytes.
+    pub(super) waiting: bool,
+    /// When it finished its own direction, to read on.
+    pub(super) finished: Option<Instant>,
     pub(super) ending: Ending,
     pub(super) first_wrong_byte: Option<u64>,
 }
@@ -101,13 +105,27 @@ impl Flows {
             AppEvent::DialFailed { flow, .. } | AppEvent::Answered { flow, .. } | AppEvent::Unanswered { flow, .. } => {
                 self.pending.remove(flow);
             }
-            AppEvent::Closed { connection, end, sent, received, ending, read_to_end, first_wrong_byte, .. } => {
+            AppEvent::Resolved { .. } | AppEvent::HboneConnected { .. } => {}
+            AppEvent::Closed {
+                connection,
+                end,
+                sent,
+                received,
+                ending,
+                read_to_end,
+                waiting,
+                finished,
+                first_wrong_byte,
+                ..
+            } => {
                 self.pending.remove(connection);
                 if let Some(connection) = self.connections.get_mut(connection) {
                     let over = End {
                         at,
                         sent: *sent,
                         read_to_end: *read_to_end,
+                        waiting: *waiting,
+                        finished: *finished,
                         received: *received,
                         ending: *ending,
                         first_wrong_byte: *first_wrong_byte,

@@ -42,7 +42,7 @@ impl Checker for IdentityTruth {
                 }) => {
                     let (end, identity) = match reporter {
                         Reporter::Source => (*local, local_identity.to_string()),
-                        Reporter::Destination => (*peer, peer_identity.to_string()),
+                        Reporter::Destination | Reporter::Waypoint => (*peer, peer_identity.to_string()),
                     };
                     proven(world, at, node, end, &identity, findings);
                     if *reporter == Reporter::Source {

@@ -6,19 +6,22 @@ use std::sync::Arc;
 
 use proxy_core::host::Instant;
 use proxy_core::telemetry::{Event, Reporter, TraceId, TunnelEvent};
+use proxy_core::ztunnel::HBONE_PORT;
 
 use super::{Checker, Finding, World};
-use crate::record::{Observation, ObservationKind, WireFact};
+use crate::record::{AppEvent, FlowEnd, Observation, ObservationKind, WireFact};
 
 /// First pass of a trace through a role, and tunnels open now.
 #[derive(Default)]
 pub(super) struct NoLoops {
     passed: BTreeMap<(TraceId, Reporter), (Instant, Arc<str>)>,
     tunnels: BTreeSet<SocketAddr>,
+    /// Where applications say their connections begin.
+    applications: BTreeSet<SocketAddr>,
 }
 
 impl Checker for NoLoops {
-    fn observe(&mut self, _world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
         let at = observation.at;
         match &observation.kind {
             ObservationKind::Wire(WireFact::Recaptured { source, destination, port }) => {
@@ -36,12 +39,37 @@ impl Checker for NoLoops {
                 }
                 _ => {}
             },
+            ObservationKind::App(AppEvent::Connected { local, .. } | AppEvent::HboneConnected { local }) => {
+                self.applications.insert(*local);
+            }
+            ObservationKind::App(AppEvent::Closed { connection, end: FlowEnd::Client, .. }) => {
+                if let Some(local) = world.flows.connection(*connection).and_then(|connection| connection.local) {
+                    self.applications.remove(&local);
+                }
+            }
             ObservationKind::Proxy { node, event: Event::Opened { connection, .. } } => {
+                let speaks_hbone = connection.original_destination.port() == HBONE_PORT;
+                let captured = connection.reporter == Reporter::Source && speaks_hbone;
+                if captured && !self.applications.contains(&connection.source) {
+                    findings.push(Finding::new("A proxy would talk to itself and never be done.").because(
+                        at,
+                        format!(
+                            "the ztunnel of {node} took a connection from {} to {} for an application's, and no \
+                             application made it",
+                            connection.source, connection.original_destination
+                        ),
+                    ));
+                }
                 if connection.reporter == Reporter::Source && self.tunnels.contains(&connection.source) {
                     findings.push(Finding::new("A tunnel is carried inside another of the same kind.").because(
                         at,
                         format!("the ztunnel of {node} took the tunnel from {} for an application", connection.source),
                     ));
+                }
+                // A client outside the mesh makes up its traces, and may use one twice.
+                let outbound = (connection.trace, Reporter::Source);
+                if connection.reporter == Reporter::Destination && !self.passed.contains_key(&outbound) {
+                    return;
                 }
                 let key = (connection.trace, connection.reporter);
                 match self.passed.get(&key) {
@@ -129,6 +157,13 @@ mod tests {
         assert_eq!(observe(&mut checker, opened(Reporter::Destination)), 0);
         assert_eq!(observe(&mut checker, closed(Reporter::Destination)), 0);
         assert!(checker.passed.is_empty());
+    }
+
+    #[test]
+    fn a_client_outside_the_mesh_may_use_a_trace_twice() {
+        let mut checker = NoLoops::default();
+        assert_eq!(observe(&mut checker, opened(Reporter::Destination)), 0);
+        assert_eq!(observe(&mut checker, opened(Reporter::Destination)), 0);
     }
 
     #[test]

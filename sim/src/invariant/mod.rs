@@ -19,7 +19,7 @@
 //! | I12 | [`liveness`] |
 //! | I13 | [`resources`] |
 //! | I14 | [`certificates`] |
-//! | I15 | [`loops`] |
+//! | I15 | [`loops`], [`names`] |
 
 mod certificates;
 mod convergence;
@@ -32,6 +32,7 @@ mod graceful;
 mod identity;
 mod liveness;
 mod loops;
+mod names;
 mod plaintext;
 mod policy;
 mod progress;
@@ -75,6 +76,8 @@ pub struct Deltas {
     pub convergence: Duration,
     /// Δ_cert: how long a certificate is good for at least. 12 h: proxies ask for a day and renew after half of it.
     pub certificate: Duration,
+    /// From one end's finishing its direction to the other's seeing it, once it has read all. 2 s.
+    pub half_close: Duration,
     /// How long anyone may wait for anything (a dial, an answer to it), from its beginning or from the end of the last
     /// fault. 60 s.
     pub wait: Duration,
@@ -90,6 +93,7 @@ impl Default for Deltas {
             progress: Duration::from_secs(10),
             convergence: Duration::from_secs(40),
             certificate: Duration::from_secs(12 * 3600),
+            half_close: Duration::from_secs(2),
             wait: Duration::from_secs(60),
         }
     }
@@ -169,6 +173,7 @@ impl Checkers {
             (InvariantId::Resources, Box::new(resources::Bounded::default())),
             (InvariantId::Certificates, Box::new(certificates::CertificateContinuity::default())),
             (InvariantId::Loops, Box::new(loops::NoLoops::default())),
+            (InvariantId::Loops, Box::new(names::TrueNames::default())),
         ];
         checkers.retain(|(id, _)| !off.contains(id));
         Checkers { world: World::new(deltas), checkers, violations: Vec::new() }

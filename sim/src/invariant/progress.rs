@@ -52,7 +52,7 @@ impl Checker for Progress {
             | AppEvent::Closed { connection: flow, .. } => {
                 self.waiting.remove(flow);
             }
-            AppEvent::Dialled { .. } => {}
+            AppEvent::Dialled { .. } | AppEvent::Resolved { .. } | AppEvent::HboneConnected { .. } => {}
         }
     }
 

@@ -84,7 +84,7 @@ impl Held {
     fn sockets(&mut self, reporter: Reporter) -> &mut i64 {
         match reporter {
             Reporter::Source => &mut self.outbound_sockets,
-            Reporter::Destination => &mut self.inbound_sockets,
+            Reporter::Destination | Reporter::Waypoint => &mut self.inbound_sockets,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use proxy_core::host::Instant;
 use proxy_core::telemetry::{Event, Reason, TraceId};
@@ -9,7 +10,7 @@ use proxy_core::telemetry::{Event, Reason, TraceId};
 use super::disturbances::BREAKING;
 use super::flows::{Connection, End};
 use super::truth::Enrolled;
-use super::{Checker, Finding, World};
+use super::{Checker, Finding, Quiescence, World};
 use crate::record::{AppEvent, Ending, FlowId, Observation, ObservationKind, Tally, WireFact};
 
 /// Causes proxies have told, by what joins them to a connection.
@@ -18,20 +19,26 @@ pub(super) struct ByteExact {
     /// The client's end of a captured connection, to its trace.
     traces: BTreeMap<SocketAddr, TraceId>,
     /// Traces that ended for another reason than both sides being done.
-    causes_by_trace: BTreeSet<TraceId>,
+    causes_by_trace: BTreeMap<TraceId, Instant>,
     /// Clients refused before there was a trace.
-    causes_by_client: BTreeSet<SocketAddr>,
     /// Ends of connections of which a fault changed bytes. Nobody can catch that in plaintext.
     corrupted: BTreeSet<SocketAddr>,
+    causes_by_client: BTreeMap<SocketAddr, Instant>,
+    /// When causes nobody asked for were last let go.
+    cleared: Instant,
 }
+
+/// How long a cause waits for the connection it explains: its ends close within a round trip or a timeout. What no application
+/// opened is never asked for.
+const CAUSE_KEPT: Duration = Duration::from_secs(120);
 
 impl Checker for ByteExact {
     fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
         match &observation.kind {
-            ObservationKind::Proxy { event, .. } => self.note(event),
             ObservationKind::Wire(WireFact::Corrupted { source, destination }) => {
                 self.corrupted.extend([*source, *destination]);
             }
+            ObservationKind::Proxy { event, .. } => self.note(observation.at, event),
             ObservationKind::App(AppEvent::Closed { connection: id, .. }) => {
                 let Some(connection) = world.flows.connection(*id) else { return };
                 if let (Some(client), Some(server)) = (connection.client_end, connection.server_end) {
@@ -41,6 +48,8 @@ impl Checker for ByteExact {
                     }
                     compare(at, *id, connection, "client to server", &client, &server, findings);
                     compare(at, *id, connection, "server to client", &server, &client, findings);
+                    half_close(world, at, *id, connection, &client, &server, findings);
+                    half_close(world, at, *id, connection, &server, &client, findings);
                     self.explain(world, at, *id, connection, &client, &server, findings);
                 }
                 if connection.is_over()
@@ -55,6 +64,27 @@ impl Checker for ByteExact {
             _ => {}
         }
     }
+
+    fn finish(&mut self, world: &World, at: Instant, end: &Quiescence, findings: &mut Vec<Finding>) {
+        if !end.at_rest {
+            return;
+        }
+        // One end finished its direction and went; the other was never told, and waits to this day.
+        for (id, connection) in world.flows.open() {
+            let over = connection.client_end.or(connection.server_end);
+            let Some(over) = over.filter(|over| over.finished.is_some() && over.at + world.deltas.half_close <= at)
+            else {
+                continue;
+            };
+            findings.push(
+                Finding::new(format!("{} and {} wait for each other.", connection.client, connection.intended))
+                    .because(connection.dialled, format!("flow {id}: {} dialled {}", connection.client, connection.to))
+                    .because(over.finished.unwrap_or(over.at), "one end finished its direction".to_owned())
+                    .because(over.at, format!("it ended: {:?}", over.ending))
+                    .because(at, "the other has not seen any end yet".to_owned()),
+            );
+        }
+    }
 }
 
 impl ByteExact {
@@ -65,17 +95,22 @@ impl ByteExact {
         [connection.local, seen].into_iter().flatten().any(|end| self.corrupted.contains(&end))
     }
 
-    fn note(&mut self, event: &Event) {
+    fn note(&mut self, at: Instant, event: &Event) {
+        if self.cleared + CAUSE_KEPT <= at {
+            self.cleared = at;
+            self.causes_by_trace.retain(|_, since| *since + CAUSE_KEPT > at);
+            self.causes_by_client.retain(|_, since| *since + CAUSE_KEPT > at);
+        }
         match event {
             Event::Opened { connection, .. } => {
                 self.traces.insert(connection.source, connection.trace);
             }
             Event::Closed { connection, reason, .. } if *reason != Reason::Completed => {
-                self.causes_by_trace.insert(connection.trace);
+                self.causes_by_trace.insert(connection.trace, at);
             }
             Event::Refused { source, trace, .. } => {
-                self.causes_by_client.insert(*source);
-                self.causes_by_trace.extend(*trace);
+                self.causes_by_client.insert(*source, at);
+                self.causes_by_trace.extend(trace.map(|trace| (trace, at)));
             }
             _ => {}
         }
@@ -100,8 +135,8 @@ impl ByteExact {
             return;
         }
         let told = connection.local.is_some_and(|local| {
-            self.causes_by_client.contains(&local)
-                || self.traces.get(&local).is_some_and(|trace| self.causes_by_trace.contains(trace))
+            self.causes_by_client.contains_key(&local)
+                || self.traces.get(&local).is_some_and(|trace| self.causes_by_trace.contains_key(trace))
         });
         let pods = [Some(&connection.client), connection.server.as_ref().map(|server| &server.pod)];
         let moved = pods.into_iter().flatten().any(|pod| {
@@ -126,6 +161,31 @@ impl ByteExact {
                     .because(at, "no proxy recorded a reason".to_owned()),
             );
         }
+    }
+}
+
+/// The end of one direction must arrive while the other is still usable.
+fn half_close(
+    world: &World,
+    at: Instant,
+    id: FlowId,
+    connection: &Connection,
+    writer: &End,
+    reader: &End,
+    findings: &mut Vec<Finding>,
+) {
+    let Some(finished) = writer.finished else { return };
+    let waited_in_vain = reader.waiting && !reader.read_to_end && reader.received.bytes == writer.sent.bytes;
+    if waited_in_vain && reader.at >= finished + world.deltas.half_close {
+        findings.push(
+            Finding::new(format!("{} and {} wait for each other.", connection.client, connection.intended))
+                .because(connection.dialled, format!("flow {id}: {} dialled {}", connection.client, connection.to))
+                .because(finished, "one end finished its direction".to_owned())
+                .because(
+                    at,
+                    format!("the other had read all bytes and never saw the end; it ended: {:?}", reader.ending),
+                ),
+        );
     }
 }
 

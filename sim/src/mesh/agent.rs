@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Mesh;
+use super::config::DnsCapture;
 use super::pod::Membership;
 use super::work::Work;
 use crate::cluster::{Redirection, enrollment};
@@ -68,7 +69,8 @@ impl Mesh {
         }
         let Some(node) = self.nodes.get(&runtime.node) else { return };
         let bypass_inbound = runtime.pod.bypasses_inbound_capture();
-        self.sim.set_capture(runtime.namespace, Some(Capture { bypass_inbound, ..Capture::default() }));
+        let dns = self.config.dns == DnsCapture::On && runtime.pod.captures_dns();
+        self.sim.set_capture(runtime.namespace, Some(Capture { bypass_inbound, dns }));
         let in_pod = node.host.in_namespace(runtime.namespace).marked(crate::node::PROXY_MARK);
         let key = runtime.pod.meta.key.clone();
         match node.ztunnel.add_workload(runtime.workload_info(), in_pod) {

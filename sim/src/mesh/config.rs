@@ -5,6 +5,7 @@ use std::time::Duration;
 use proxy_core::ztunnel::ZtunnelConfig;
 
 use crate::cluster::ClusterConfig;
+use crate::control::wire::WireConfig;
 use crate::control::{AuthorityConfig, PushConfig};
 use crate::fabric::LinkTable;
 use crate::node::{KillMode, SimConfig};
@@ -23,7 +24,11 @@ pub struct MeshConfig {
     pub push: PushConfig,
     /// The certificate authority.
     pub authority: AuthorityConfig,
-    /// Every node's proxy; its node name is filled in.
+    /// Whether proxies answer the DNS of the pods they serve.
+    pub dns: DnsCapture,
+    /// How configuration and certificates travel.
+    pub control_plane: ControlPlaneConfig,
+    /// Every node's proxy; its node name, network and DNS are filled in.
     pub ztunnel: ZtunnelConfig,
     /// Every node's enrollment agent.
     pub agent: AgentConfig,
@@ -32,6 +37,36 @@ pub struct MeshConfig {
     pub removal: KillMode,
     /// From a change of services or endpoints to the node-level address translation that captured pods bypass.
     pub virtual_services: VirtualServiceConfig,
+}
+
+/// Whether proxies answer the DNS of the pods they serve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DnsCapture {
+    /// They do, but for pods whose annotation says no.
+    #[default]
+    On,
+    /// Pods ask the cluster's DNS themselves.
+    Off,
+}
+
+/// How configuration and certificates travel to the proxies.
+#[derive(Clone, Debug, Default)]
+pub struct ControlPlaneConfig {
+    /// Default [`Delivery::Modelled`].
+    pub delivery: Delivery,
+    /// How it is served on the wire.
+    pub wire: WireConfig,
+}
+
+/// How configuration and certificates travel to the proxies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// They arrive after a drawn delay. Nothing of it is on the network.
+    #[default]
+    Modelled,
+    /// Delta discovery and signing requests over gRPC and TLS, between each proxy and a control plane process on a node
+    /// of its own. The drawn delays are not added: the network has its own.
+    Wire,
 }
 
 /// How fast node-level address translation (kube-proxy's job) follows.

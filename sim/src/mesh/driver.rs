@@ -11,16 +11,17 @@ use proxy_core::host::Instant;
 use proxy_core::tls::TlsError;
 
 use super::apps::AppFactory;
-use super::config::MeshConfig;
+use super::config::{Delivery, MeshConfig};
 use super::faults::Faults;
+use super::istiod::Istiod;
+use super::keys::KeyFetches;
+use super::name_server::NameServer;
 use super::node::{MeshZtunnel, NodeRuntime};
 use super::observer::PushJournal;
 use super::pod::PodRuntime;
 use super::work::{Agenda, Work};
 use crate::cluster::{Applied, ApplyOptions, Cluster, Diagnostic, ObjectName, Pod, yaml};
-use crate::control::{
-    Availability, ControlPlane, MeshAuthority, PolicyNotice, Revision, Translation, translate, virtual_services,
-};
+use crate::control::{Availability, ControlPlane, MeshAuthority, PolicyNotice, Revision, Translation, translate};
 use crate::exec::StallReport;
 use crate::fabric::NodeSpec;
 use crate::node::{Sim, SimHost};
@@ -49,6 +50,8 @@ pub struct Mesh {
     pub(super) cluster: Cluster,
     pub(super) control: ControlPlane<SimHost>,
     pub(super) authority: MeshAuthority<SimHost>,
+    /// The control plane as a process, if it serves on the wire.
+    pub(super) istiod: Option<Istiod>,
     pub(super) nodes: BTreeMap<Arc<str>, NodeRuntime>,
     /// By uid.
     pub(super) pods: BTreeMap<Arc<str>, PodRuntime>,
@@ -58,6 +61,7 @@ pub struct Mesh {
     pub(super) faults: Faults,
     /// Where control plane and authority run.
     pub(super) home: NodeId,
+    pub(super) keys: KeyFetches,
     view: ClusterView,
     /// The truth changed and nobody has been told yet.
     changed: bool,
@@ -84,6 +88,8 @@ pub enum MeshError {
     Manifests(Vec<Diagnostic>),
     /// The certificate authority could not be made.
     Authority(TlsError),
+    /// The control plane's process could not be started.
+    ControlPlane(std::io::Error),
     /// The engine stopped.
     Stalled(StallReport),
     /// Something still changes after so long.
@@ -111,6 +117,7 @@ impl fmt::Display for MeshError {
                 Ok(())
             }
             MeshError::Authority(error) => write!(f, "cannot make the certificate authority: {error}"),
+            MeshError::ControlPlane(error) => write!(f, "cannot start the control plane: {error}"),
             MeshError::Stalled(report) => report.fmt(f),
             MeshError::Unsettled { waited, waiting_for } => {
                 write!(f, "the mesh has not settled after {waited:?}; it waits for: {}", waiting_for.join("; "))
@@ -127,7 +134,7 @@ impl Mesh {
     /// # Errors
     /// [`MeshError::Manifests`] or [`MeshError::Authority`].
     pub fn new(
-        config: MeshConfig,
+        mut config: MeshConfig,
         manifests: &[yaml::Document],
         apps: impl AppFactory + 'static,
     ) -> Result<(Mesh, Applied), MeshError> {
@@ -141,16 +148,22 @@ impl Mesh {
         let host = sim.process(sim.node_namespace(home), "control-plane");
         let journal = Journal::new();
         let observer = Arc::new(PushJournal(journal.clone()));
+        let wire = config.control_plane.delivery == Delivery::Wire;
+        if wire {
+            (config.push.delay_least, config.push.delay_most) = Default::default();
+            (config.authority.delay_least, config.authority.delay_most) = Default::default();
+        }
         let control = ControlPlane::new(host.clone(), config.push, observer);
+        let keys = KeyFetches::new(host.clone());
         let authority = MeshAuthority::new(host, config.authority.clone()).map_err(MeshError::Authority)?;
         let cluster = Cluster::new(config.cluster.clone());
         let mut mesh = Mesh {
             seed: Seed(config.sim.seed),
-            sim,
             view: ClusterView(Arc::new(Mutex::new(Arc::new(cluster.clone())))),
             cluster,
             control,
             authority,
+            istiod: wire.then(|| Istiod::new(&sim, home)),
             nodes: BTreeMap::new(),
             pods: BTreeMap::new(),
             apps: Box::new(apps),
@@ -158,14 +171,33 @@ impl Mesh {
             journal,
             faults: Faults::default(),
             home,
+            keys,
             changed: true,
             translation_planned: false,
             notices: Vec::new(),
             config,
+            sim,
         };
+        mesh.translate_addresses();
+        mesh.start_control_plane().map_err(MeshError::ControlPlane)?;
         mesh.sync_nodes();
+        mesh.start_name_server();
         let applied = mesh.apply(manifests, &ApplyOptions::default()).map_err(MeshError::Manifests)?;
         Ok((mesh, applied))
+    }
+
+    /// The cluster's DNS has a node of its own, in the first node's zone.
+    fn start_name_server(&self) {
+        let locality = self.cluster.nodes().next().map(|node| node.locality()).unwrap_or_default();
+        let addresses = self.cluster.config().dns_addresses();
+        let node = self.sim.add_node(NodeSpec {
+            name: "cluster-dns".to_owned(),
+            zone: locality.zone.to_string(),
+            region: locality.region.to_string(),
+            addresses: addresses.clone(),
+        });
+        let host = self.sim.process(self.sim.node_namespace(node), "name server");
+        NameServer::start(host, &addresses, self.view.clone(), self.journal.clone());
     }
 
     /// Virtual time.
@@ -213,7 +245,7 @@ impl Mesh {
         !self.changed
             && self.cluster.next_deadline().is_none()
             && self.agenda.due().is_none()
-            && self.control.settled()
+            && self.is_delivered()
             && (self.authority.is_idle() || self.authority.availability() != Availability::Answering)
             && self.nodes.values().all(|node| node.ztunnel.is_ready())
     }
@@ -224,7 +256,7 @@ impl Mesh {
             waiting.push(format!("the cluster's controllers, next at {at}"));
         }
         if let Some(at) = self.agenda.due() {
-            waiting.push(format!("the enrollment agents, next at {at}"));
+            waiting.push(format!("the enrollment agents or a waypoint to become ready, next at {at}"));
         }
         if !self.authority.is_idle() {
             waiting.push("certificates".to_owned());
@@ -266,9 +298,12 @@ impl Mesh {
                     Work::HandOver(node, drain) => self.hand_over(&node, drain),
                     Work::Retire(node, proxy) => self.retire(&node, &proxy),
                     Work::EndFault(number) => self.end_fault(number),
+                    Work::Probe(uid) => self.probe_waypoint(&uid),
+                    Work::FetchKeys(from) => self.fetch_keys(from),
+                    Work::CollectKeys => self.collect_keys(),
                     Work::TranslateAddresses => {
                         self.translation_planned = false;
-                        self.sim.set_virtual_services(virtual_services(&self.cluster));
+                        self.translate_addresses();
                     }
                 }
             }
@@ -284,6 +319,7 @@ impl Mesh {
             }
             // The n-th cluster told is version n, which proxies will acknowledge.
             self.control.changed();
+            self.plan_key_fetches();
             self.journal.record(self.now(), ObservationKind::Cluster(cluster));
         }
         if self.control.commit_due().is_some_and(|due| due <= self.now()) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Mesh;
 use super::fault::{AuthorityTrouble, ConfigTrouble, Fault, Place};
+use super::waypoint::instance_name;
 use super::work::Work;
 use crate::cluster::{ObjectReference, owns};
 use crate::control::Availability;
@@ -13,6 +14,9 @@ use crate::fabric::{ImpairmentId, LinkEnd};
 use crate::node::{ClockModel, KillMode, SimHost};
 use crate::record::{FaultFact, ObservationKind};
 use crate::wire::NodeId;
+
+/// After how long a control plane that could not start is started again.
+const RESTART: Duration = Duration::from_secs(1);
 
 /// Faults in force.
 #[derive(Default)]
@@ -153,6 +157,7 @@ impl Mesh {
             }
             Fault::Config { node, trouble: ConfigTrouble::Cut } => self.cut_off_all(node.as_ref()),
             Fault::ControlPlane => {
+                self.stop_control_plane(KillMode::Close);
                 self.cut_off_all(None);
                 self.authority.set_availability(Availability::Refusing);
             }
@@ -165,8 +170,13 @@ impl Mesh {
         Ok(())
     }
 
-    /// Ends one, if it is still in force.
+    /// Ends one, if it is still in force. A control plane that cannot start yet is started a little later.
     pub(super) fn end_fault(&mut self, number: u64) {
+        let gone = self.faults.active.get(&number).is_some_and(|active| active.fault == Fault::ControlPlane);
+        if gone && self.start_control_plane().is_err() {
+            self.agenda.add(self.now() + RESTART, Work::EndFault(number));
+            return;
+        }
         let Some(active) = self.faults.active.remove(&number) else { return };
         if let Some(id) = active.impairment {
             self.sim.mend(id);
@@ -308,6 +318,8 @@ impl Mesh {
     fn set_connected(&self, node: &str, connected: bool) {
         let proxies = self.nodes.get(node).into_iter().flat_map(|node| node.proxy_names());
         proxies.for_each(|proxy| self.control.set_connected(proxy, connected));
+        let waypoints = self.pods.values().filter(|runtime| *runtime.node == *node && runtime.waypoint.is_some());
+        waypoints.for_each(|runtime| self.control.set_connected(&instance_name(&runtime.pod), connected));
     }
 
     fn cut_off_all(&mut self, only: Option<&Arc<str>>) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proxy_core::host::Instant;
 
 use super::pod::{Membership, PodRuntime, identity};
+use super::waypoint::waypoint_gone;
 use super::{AppStart, Mesh};
 use crate::cluster::{Pod, PodEvent, PodEventKind};
 use crate::exec::StallReport;
@@ -73,6 +74,7 @@ impl Mesh {
             app: None,
             removal: None,
             membership: Membership::Outside,
+            waypoint: None,
         };
         self.pods.insert(uid.clone(), runtime);
         self.reconcile(&uid);
@@ -86,6 +88,10 @@ impl Mesh {
             return;
         }
         runtime.running = true;
+        if self.start_waypoint(uid) {
+            return;
+        }
+        let Some(runtime) = self.pods.get_mut(uid) else { return };
         runtime.app = self.apps.start(AppStart {
             pod: &runtime.pod,
             app_pod: &runtime.app_pod,
@@ -96,14 +102,14 @@ impl Mesh {
 
     /// Ends a pod: its processes, its place in the mesh, its network.
     fn pod_gone(&mut self, uid: &Arc<str>) -> Result<(), StallReport> {
-        let Some(runtime) = self.pods.remove(uid) else { return Ok(()) };
+        let Some(mut runtime) = self.pods.remove(uid) else { return Ok(()) };
         let own_namespace = !runtime.pod.spec.host_network;
         let captured = runtime.membership.is_captured();
         let removal = runtime.removal.unwrap_or(self.config.removal);
         if removal == KillMode::Silent && own_namespace {
             self.sim.remove_namespace(runtime.namespace);
         }
-        drop(runtime.app);
+        drop(runtime.app.take());
         runtime.host.kill(removal);
         if let Some(node) = self.nodes.get(&runtime.node) {
             node.remove_workload(uid);
@@ -113,6 +119,7 @@ impl Mesh {
             self.sim.run_until(self.sim.now())?;
             self.sim.remove_namespace(runtime.namespace);
         }
+        waypoint_gone(&mut runtime, self.sim.now(), &self.journal);
         self.authority.unschedule(&runtime.node, uid);
         if captured {
             self.journal.record(self.sim.now(), ObservationKind::Enrollment { pod: uid.clone(), enrolled: false });

@@ -1,20 +1,22 @@
 //! Nodes and the proxy on each.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use proxy_core::dns::{DnsConfig, Names};
 use proxy_core::ztunnel::{Ztunnel, ZtunnelConfig};
 
 use super::Mesh;
+use super::config::DnsCapture;
+use super::istiod::MeshCertificates;
 use super::observer::ProxySink;
 use crate::cluster::Node;
-use crate::control::NodeAuthority;
 use crate::fabric::{NamespaceSpec, NodeSpec};
 use crate::node::SimHost;
 use crate::wire::{NamespaceId, NodeId};
 
 /// A node's proxy in a simulated mesh.
-pub type MeshZtunnel = Ztunnel<SimHost, NodeAuthority<SimHost>>;
+pub type MeshZtunnel = Ztunnel<SimHost, MeshCertificates>;
 
 /// Proxies have addresses of their own: the n-th node's is the n-th after this.
 const PROXY_BLOCK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 0);
@@ -89,11 +91,10 @@ impl Mesh {
             region: locality.region.to_string(),
             addresses: node.addresses.clone(),
         });
-        let address = Ipv4Addr::from(u32::from(PROXY_BLOCK) + 1 + node.index);
         let own = self.sim.add_namespace(NamespaceSpec {
             node: id,
             name: format!("ztunnel/{name}"),
-            addresses: vec![IpAddr::V4(address)],
+            addresses: vec![proxy_address(node)],
         });
         let (host, ztunnel) = self.launch(&name, &name, own);
         let namespace = self.sim.node_namespace(id);
@@ -106,14 +107,26 @@ impl Mesh {
     /// Starts a proxy process for a node, which tells and acknowledges under the name `proxy`.
     pub(super) fn launch(&self, node: &Arc<str>, proxy: &Arc<str>, own: NamespaceId) -> (SimHost, MeshZtunnel) {
         let host = self.sim.process(own, "ztunnel");
+        let cluster = self.cluster.config();
+        let dns = DnsConfig {
+            names: Names { cluster_domain: cluster.cluster_domain.clone(), ..Names::default() },
+            upstream: cluster.dns_addresses().into_iter().map(|address| SocketAddr::new(address, 53)).collect(),
+            ..self.config.ztunnel.dns.clone().unwrap_or_default()
+        };
         let config = ZtunnelConfig {
             node: node.clone(),
-            network: self.cluster.config().network.clone(),
+            network: cluster.network.clone(),
+            dns: (self.config.dns == DnsCapture::On).then_some(dns),
             ..self.config.ztunnel.clone()
         };
         let sink = Arc::new(ProxySink { node: proxy.clone(), host: host.clone(), journal: self.journal.clone() });
-        let source = self.control.subscribe(proxy);
-        let ztunnel = Ztunnel::start(host.clone(), config, source, self.authority.for_node(node), sink);
+        let (source, certificates) = self.supply(node, proxy, &host);
+        let ztunnel = Ztunnel::start(host.clone(), config, source, certificates, sink);
         (host, ztunnel)
     }
+}
+
+/// The address of a node's proxies.
+pub(super) fn proxy_address(node: &Node) -> IpAddr {
+    Ipv4Addr::from(u32::from(PROXY_BLOCK) + 1 + node.index).into()
 }

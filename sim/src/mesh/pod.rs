@@ -6,6 +6,7 @@ use proxy_core::identity::Identity;
 use proxy_core::ztunnel::WorkloadInfo;
 
 use super::apps::App;
+use super::waypoint::MeshWaypoint;
 use crate::cluster::{ClusterConfig, Pod};
 use crate::node::{KillMode, SimHost};
 use crate::record::AppPod;
@@ -55,6 +56,8 @@ pub(super) struct PodRuntime {
     /// How its connections end when it is gone, if not as all pods' do.
     pub(super) removal: Option<KillMode>,
     pub(super) membership: Membership,
+    /// The proxy it runs instead of an application, if it is a waypoint.
+    pub(super) waypoint: Option<MeshWaypoint>,
 }
 
 impl PodRuntime {

@@ -7,6 +7,7 @@ use proxy_core::host::Host;
 
 use super::Mesh;
 use super::node::DrainingProxy;
+use super::waypoint::waypoint_gone;
 use super::work::Work;
 use crate::cluster::{Kind, ObjectReference};
 use crate::node::KillMode;
@@ -26,7 +27,14 @@ impl Mesh {
         runtime.started = false;
         runtime.host.kill(how);
         let name = runtime.pod.meta.key.clone();
+        self.tell_waypoint_gone(uid);
         self.set_ready(&name, false);
+    }
+
+    fn tell_waypoint_gone(&mut self, uid: &Arc<str>) {
+        if let Some(runtime) = self.pods.get_mut(uid) {
+            waypoint_gone(runtime, self.sim.now(), &self.journal);
+        }
     }
 
     /// Starts a pod's containers anew, in the network they had.
@@ -38,7 +46,10 @@ impl Mesh {
         runtime.host = self.sim.process(runtime.namespace, "app");
         runtime.started = true;
         self.start_app_if_due(uid);
-        self.agenda.add(self.now() + self.cluster.config().readiness_delay, Work::Ready(uid.clone()));
+        // A waypoint says itself when it is ready.
+        if self.pods.get(uid).is_none_or(|runtime| runtime.waypoint.is_none()) {
+            self.agenda.add(self.now() + self.cluster.config().readiness_delay, Work::Ready(uid.clone()));
+        }
     }
 
     /// A restarted pod passes its probe, if it runs.
@@ -84,6 +95,7 @@ impl Mesh {
             pod.host.kill(KillMode::Silent);
             places.push(pod.namespace);
         }
+        pods.iter().for_each(|uid| self.tell_waypoint_gone(uid));
         places.into_iter().for_each(|place| self.sim.wipe(place));
     }
 

@@ -29,6 +29,12 @@ pub(super) enum Work {
     Retire(Arc<str>, Arc<str>),
     /// A fault is over.
     EndFault(u64),
+    /// Ask a waypoint whether it is ready.
+    Probe(Arc<str>),
+    /// Fetch a key set from here.
+    FetchKeys(Arc<str>),
+    /// Take the key sets that have been fetched.
+    CollectKeys,
     /// Have node-level address translation follow the cluster.
     TranslateAddresses,
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use proxy_core::host::Instant;
 use proxy_core::telemetry::Event;
 
+use super::NameAnswer;
 use crate::cluster::Cluster;
 
 /// One fact and when it came to be.
@@ -53,6 +54,13 @@ pub enum ObservationKind {
     },
     /// Something was seen on the wire.
     Wire(WireFact),
+    /// The cluster's DNS answered.
+    NameServed {
+        /// Who asked, by the address it sees.
+        client: IpAddr,
+        /// What it said.
+        answer: NameAnswer,
+    },
     /// A proxy of a node begins to run, or is gone with all it held. `proxy` is the name under which it acknowledges and
     /// tells: the node's, with a number from the second on.
     ProxyLife {
@@ -167,6 +175,21 @@ impl fmt::Display for AppPod {
     }
 }
 
+/// The head of an HTTP request as its server received it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedHead {
+    /// Method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The `host` header or `:authority`.
+    pub host: String,
+    /// `HTTP/1.1` or `HTTP/2`.
+    pub proto: &'static str,
+    /// Names in lower case and values, in order.
+    pub headers: Vec<(String, String)>,
+}
+
 /// Bytes seen at one end, in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -207,6 +230,15 @@ pub enum Ending {
 /// Connections are named by the first flow on them. A raw stream is one flow; an HTTP connection may carry many.
 #[derive(Clone, Debug)]
 pub enum AppEvent {
+    /// A client's resolver got an answer to one question.
+    Resolved {
+        /// The client's pod.
+        client: Arc<AppPod>,
+        /// When it asked.
+        asked: Instant,
+        /// What it was told.
+        answer: NameAnswer,
+    },
     /// A client begins to open a connection for `flow`.
     Dialled {
         /// The flow.
@@ -226,6 +258,11 @@ pub enum AppEvent {
         local: SocketAddr,
         /// The other end.
         peer: SocketAddr,
+    },
+    /// A client that speaks HBONE itself has opened a connection.
+    HboneConnected {
+        /// The client's end.
+        local: SocketAddr,
     },
     /// The connection did not open.
     DialFailed {
@@ -259,6 +296,8 @@ pub enum AppEvent {
         local: SocketAddr,
         /// Who it sees as its client.
         peer: SocketAddr,
+        /// What an HTTP server read; `None` for a raw stream.
+        request: Option<Arc<ReceivedHead>>,
     },
     /// A client has read a complete answer.
     Answered {
@@ -288,6 +327,10 @@ pub enum AppEvent {
         received: Tally,
         /// Whether this end read the other's FIN: then `received` is all the other end sent, or bytes were lost.
         read_to_end: bool,
+        /// Whether it was waiting for more bytes then.
+        waiting: bool,
+        /// When this end finished its own direction, if it meant to read on.
+        finished: Option<Instant>,
         /// How it ended.
         ending: Ending,
         /// Offset of the first received byte that is not the one due, where this end can tell (raw streams only).

@@ -94,12 +94,46 @@ pub struct StepResult {
     pub summary: String,
     /// Line in the scenario file, from 1; 0 if none.
     pub line: u32,
-    /// Whether its expectation held.
+    /// Whether its expectation held; true if it has none.
     pub held: bool,
+    /// Whether it has an expectation.
+    #[serde(default)]
+    pub judged: bool,
     /// What did not hold, in words: expected, found.
     pub failures: Vec<String>,
     /// Requests or connections it made, in order of start.
     pub requests: Vec<RequestResult>,
+    /// Conditions of the status it looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<ConditionResult>,
+}
+
+/// A condition of an object's status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConditionResult {
+    /// Of a route: the parent it is about, `service/name.namespace` or `gateway/name.namespace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Its type.
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why, a word.
+    pub reason: String,
+    /// Why, in words.
+    pub message: String,
+}
+
+impl StepResult {
+    /// Whether something failed for a client, or was answered with a status of 400 or more, and nobody had said what should
+    /// come of it: worth seeing, and no fault of the run.
+    pub fn failed_unasked(&self) -> bool {
+        let failed = |request: &RequestResult| {
+            !matches!(request.outcome, Outcome::Completed | Outcome::Held)
+                || request.status.is_some_and(|status| status >= 400)
+        };
+        self.held && !self.judged && self.requests.iter().any(failed)
+    }
 }
 
 /// One request or connection.
@@ -135,6 +169,58 @@ pub struct RequestResult {
     pub policy: Option<String>,
     /// One sentence: what happened and who decided.
     pub explanation: String,
+    /// Number of its flow, unique in the run; 0 if it has none.
+    #[serde(default)]
+    pub flow: u64,
+    /// What followed the response body, lower case, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trailers: Vec<(String, String)>,
+    /// How a gRPC call ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<GrpcResult>,
+    /// How many messages a WebSocket brought back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<u32>,
+    /// Servers it reached, in order, if there were several: retries and mirrored copies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<ReceivedCopy>,
+    /// Who decided what, hop by hop; only if that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
+}
+
+/// How a gRPC call ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrpcResult {
+    /// The status by name, e.g. `PERMISSION_DENIED`.
+    pub status: String,
+    /// The status by number.
+    pub code: u32,
+    /// The status message.
+    pub message: String,
+    /// How many messages came back.
+    pub messages: u32,
+}
+
+/// One try or mirrored copy of a request, at the server it reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivedCopy {
+    /// When.
+    pub at_ns: u64,
+    /// Server pod, `namespace/name`.
+    pub server: String,
+    /// The `host` header or `:authority` it came with, if it is HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+/// What was decided at one hop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Who decided: `ztunnel on node-1, outbound`.
+    pub at: String,
+    /// What and why, a sentence each.
+    pub words: Vec<String>,
 }
 
 /// How a request or connection ended, as its client saw it.

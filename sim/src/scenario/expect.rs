@@ -1,17 +1,22 @@
 //! Whether what came is what was expected; if not, what was expected and what was found.
 
+mod chance;
+mod condition;
+mod request;
+mod share;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use proxy_core::host::Instant;
-use serde_json::Value;
 
 use super::explain::clock;
+use super::path::ServerSide;
 use super::plan::Expectation;
 use super::quantity::{Bound, Time};
-use super::schema::{ClosedBy, Denied, Echoed, SourceIp};
+use super::schema::{ClosedBy, Denied, SourceIp};
 use crate::cluster::ObjectReference;
-use crate::record::{Hop, LoadResult, Outcome, RequestResult};
+use crate::record::{ConditionResult, Hop, LoadResult, Outcome, RequestResult};
 
 /// Whether a pod, by namespace and name, is one of an object's.
 type Belongs<'a> = &'a dyn Fn(&str, &str, &ObjectReference) -> bool;
@@ -21,8 +26,12 @@ pub(super) struct Facts<'a> {
     pub(super) belongs: Belongs<'a>,
     /// The addresses of a client by its name.
     pub(super) addresses: &'a dyn Fn(&str) -> Vec<IpAddr>,
+    /// The servers that the request of a flow reached, in order.
+    pub(super) servers: &'a dyn Fn(u64) -> &'a [ServerSide],
     /// The held stream a check looks at.
     pub(super) stream: Option<Stream>,
+    /// The conditions an inspection found.
+    pub(super) conditions: &'a [ConditionResult],
     /// There is one request only: it need not be numbered.
     pub(super) single: bool,
 }
@@ -52,27 +61,47 @@ pub(super) fn outcome_name(outcome: Outcome) -> &'static str {
 pub(super) fn step(expectation: &Expectation, results: &[RequestResult], facts: &Facts<'_>) -> Vec<String> {
     let form = &expectation.form;
     let mut failures = Vec::new();
-    let judged: Vec<Vec<String>> = results.iter().map(|result| one(expectation, result, facts)).collect();
-    let good = judged.iter().filter(|wrong| wrong.is_empty()).count() as u64;
-    match &form.success {
-        Some(bound) if bound.holds_for(good, results.len() as u64) => {}
-        Some(bound) => failures.push(format!(
-            "expected {bound} of {} as described, found {good}{}",
-            results.len(),
-            first_wrong(&judged).map(|wrong| format!("; the first other: {wrong}")).unwrap_or_default()
-        )),
-        None => {
-            for (number, wrong) in judged.iter().enumerate() {
-                let whose = if facts.single { String::new() } else { format!("request {}: ", number + 1) };
+    let meant = |number: u64| form.only.is_none_or(|only| (only.first..=only.last).contains(&number));
+    let numbered = (1..).zip(results).filter(|(number, _)| meant(*number));
+    let results: Vec<(u64, &RequestResult)> = numbered.collect();
+    if let Some(only) = form.only.filter(|_| results.is_empty()) {
+        failures.push(format!("expected a request of number {}, and there is none", only.first));
+    }
+    let judged: Vec<(u64, Vec<String>)> =
+        results.iter().map(|(number, result)| (*number, one(expectation, result, facts))).collect();
+    let results: Vec<&RequestResult> = results.into_iter().map(|(_, result)| result).collect();
+    let all = results.len() as u64;
+    let good = judged.iter().filter(|(_, wrong)| wrong.is_empty()).count() as u64;
+    let other = || {
+        let first = judged.iter().find_map(|(_, wrong)| wrong.first());
+        first.map(|wrong| format!("; the first other: {wrong}")).unwrap_or_default()
+    };
+    match (&form.success, form.share) {
+        (Some(bound), _) if bound.holds_for(good, all) => {}
+        (Some(bound), _) => {
+            failures.push(format!("expected {bound} of {all} as described, found {good}{}", other()));
+        }
+        (None, Some(expected)) => {
+            let wrong = share::share(good, all, expected, form.tolerance);
+            failures.extend(wrong.map(|wrong| format!("{wrong}{}", other())));
+        }
+        (None, None) => {
+            for (number, wrong) in &judged {
+                let whose = if facts.single { String::new() } else { format!("request {number}: ") };
                 failures.extend(wrong.iter().map(|wrong| format!("{whose}{wrong}")));
             }
         }
     }
     for (object, bound) in &expectation.backends {
-        let backends = results.iter().filter_map(|result| result.backend.as_ref());
-        let count = backends.filter(|backend| (facts.belongs)(&backend.namespace, &backend.pod, object)).count();
-        share(object, bound, count as u64, results.len() as u64, &mut failures);
+        at_backend(object, bound, request::count(&results, object, facts.belongs), all, &mut failures);
     }
+    if let Some(section) = &form.split {
+        let weights = &expectation.split;
+        let counts: Vec<u64> =
+            weights.iter().map(|(object, _)| request::count(&results, object, facts.belongs)).collect();
+        share::split(weights, &counts, all, section, &mut failures);
+    }
+    condition::judge(expectation, facts.conditions, &mut failures);
     if let Some(stream) = &facts.stream {
         check(expectation, stream, &mut failures);
     }
@@ -85,11 +114,7 @@ pub(super) fn step(expectation: &Expectation, results: &[RequestResult], facts: 
     failures
 }
 
-fn first_wrong(judged: &[Vec<String>]) -> Option<&String> {
-    judged.iter().find_map(|wrong| wrong.first())
-}
-
-fn share(
+fn at_backend(
     object: &ObjectReference,
     bound: &Bound<super::quantity::Amount>,
     part: u64,
@@ -181,8 +206,9 @@ fn one(expectation: &Expectation, result: &RequestResult, facts: &Facts<'_>) -> 
         }
     }
     if let Some(echo) = &form.echo {
-        judge_echo(echo, result, &found_status, &mut complain);
+        request::judge_echo(echo, result, facts, &found_status, &mut complain);
     }
+    request::judge(expectation, result, facts, &found_status, &mut complain);
     if let Some(within) = form.within {
         let took = Duration::from_nanos(result.ended_ns.saturating_sub(result.at_ns));
         if took > within.0 {
@@ -198,13 +224,15 @@ fn proven(hops: &[Hop]) -> Option<String> {
     last.source_identity.clone().filter(|_| last.protocol != "plain")
 }
 
-const REFUSALS: [&str; 6] = [
+/// Reasons that mean that policy refused.
+pub(super) const REFUSALS: [&str; 7] = [
     "policy_denied",
     "policy_not_allowed",
     "policy_unknown",
     "policy_changed",
     "workload_changed",
     "refused_by_peer_policy",
+    "refused_by_provider",
 ];
 
 fn judge_denied(denied: &Denied, result: &RequestResult, found: &str, complain: &mut impl FnMut(String, String)) {
@@ -237,36 +265,6 @@ fn judge_source(
     if !seen.is_some_and(|seen| wanted.iter().any(|wanted| wanted == seen)) {
         complain(format!("the server to see {} as its client", wanted.join(" or ")), seen.unwrap_or(found).to_owned());
     }
-}
-
-fn judge_echo(echo: &Echoed, result: &RequestResult, found: &str, complain: &mut impl FnMut(String, String)) {
-    let Ok(body) = serde_json::from_str::<Value>(&result.body) else {
-        return complain("an echo server's answer".to_owned(), found.to_owned());
-    };
-    let fields = [("method", &echo.method), ("path", &echo.path), ("host", &echo.host), ("proto", &echo.proto)];
-    for (field, wanted) in fields {
-        if let Some(wanted) = wanted
-            && body[field].as_str() != Some(wanted)
-        {
-            complain(format!("the server to receive {field} `{wanted}`"), written(&body[field]));
-        }
-    }
-    for (name, wanted) in &echo.headers {
-        let found = &body["headers"][name.to_ascii_lowercase()];
-        if found.as_str() != Some(wanted) {
-            complain(format!("the server to receive header `{name}: {wanted}`"), written(found));
-        }
-    }
-    for name in &echo.without {
-        let found = &body["headers"][name.to_ascii_lowercase()];
-        if !found.is_null() {
-            complain(format!("the server to receive no header `{name}`"), written(found));
-        }
-    }
-}
-
-fn written(value: &Value) -> String {
-    value.as_str().map_or("nothing".to_owned(), |text| format!("`{text}`"))
 }
 
 fn shortened(text: &str) -> String {
@@ -354,7 +352,15 @@ pub(super) fn load(expectation: &Expectation, result: &LoadResult, belongs: Belo
     for (object, bound) in &expectation.backends {
         let of = |name: &str| name.split_once('/').is_some_and(|(namespace, pod)| belongs(namespace, pod, object));
         let count = result.backends.iter().filter(|(name, _)| of(name)).map(|(_, count)| count).sum();
-        share(object, bound, count, result.sent, &mut failures);
+        at_backend(object, bound, count, result.sent, &mut failures);
+    }
+    if let Some(section) = &form.split {
+        let of = |object: &ObjectReference| {
+            let of = |name: &str| name.split_once('/').is_some_and(|(namespace, pod)| belongs(namespace, pod, object));
+            result.backends.iter().filter(|(name, _)| of(name)).map(|(_, count)| count).sum()
+        };
+        let counts: Vec<u64> = expectation.split.iter().map(|(object, _)| of(object)).collect();
+        share::split(&expectation.split, &counts, result.sent, section, &mut failures);
     }
     failures
 }

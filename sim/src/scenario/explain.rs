@@ -20,13 +20,26 @@ pub(super) struct Seen<'a> {
 /// The sentence.
 pub(super) fn explain(seen: &Seen<'_>, path: &[&HopRecord]) -> String {
     match seen.outcome {
-        Outcome::Completed => answered(seen),
+        Outcome::Completed => match refused_on_the_way(path) {
+            Some((hop, reason)) => {
+                let (what, why) = decided(hop, reason);
+                let why = if why.is_empty() { why } else { format!(": {why}") };
+                format!("{}; {what} at {} on {}{why}", answered(seen), hop.proxy(), hop.node)
+            }
+            None => answered(seen),
+        },
         Outcome::Held => {
             let by = seen.backend.map(|backend| format!(" with {}/{}", backend.namespace, backend.pod));
             format!("open{} after {}", by.unwrap_or_default(), short(seen.took))
         }
         _ => failed(seen, path),
     }
+}
+
+/// Who knows why a waypoint answered in place of a backend, if one did.
+pub(super) fn refused_on_the_way<'a>(path: &[&'a HopRecord]) -> Option<(&'a HopRecord, Reason)> {
+    let by_waypoint = path.iter().any(|hop| hop.request.is_some() && hop.failure().is_some());
+    if by_waypoint { who_knows(path) } else { None }
 }
 
 fn answered(seen: &Seen<'_>) -> String {
@@ -43,7 +56,7 @@ fn failed(seen: &Seen<'_>, path: &[&HopRecord]) -> String {
     if let Some((hop, reason)) = who_knows(path) {
         let (what, why) = decided(hop, reason);
         let why = if why.is_empty() { why } else { format!(": {why}") };
-        return format!("{what} at ztunnel on {}{why}", hop.node);
+        return format!("{what} at {} on {}{why}", hop.proxy(), hop.node);
     }
     let what = match seen.outcome {
         Outcome::Refused => "connection refused",
@@ -61,7 +74,7 @@ fn failed(seen: &Seen<'_>, path: &[&HopRecord]) -> String {
 }
 
 /// What a proxy did, and why.
-fn decided(hop: &HopRecord, reason: Reason) -> (String, String) {
+pub(super) fn decided(hop: &HopRecord, reason: Reason) -> (String, String) {
     let policy = hop.policy().map(ToString::to_string);
     let changed = matches!(reason, Reason::PolicyChanged | Reason::WorkloadChanged);
     match (reason, policy) {
@@ -101,7 +114,7 @@ pub(super) fn clock(at: Instant) -> String {
 }
 
 /// Three digits that matter: `1.25ms`.
-fn short(duration: Duration) -> String {
+pub(super) fn short(duration: Duration) -> String {
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs")];
     let Some((unit, name)) = units.into_iter().find(|(unit, _)| nanos >= *unit) else { return format!("{nanos}ns") };

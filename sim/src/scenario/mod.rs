@@ -1,10 +1,13 @@
 //! Scenario files: the language, its meaning, and running it.
 //!
 //! - [`schema`]: the file as written; [`quantity`]: the quantities in it.
+//! - [`token`]: tokens that are made when requests are.
 //! - [`plan`]: the file with every name looked up; resolving does that and says what is wrong.
 //! - [`replay`]: a run in one file, and running it again.
 //! - [`run`]: from a plan to a [`RunRecord`](crate::record::RunRecord): steps, paths, explanations, expectations.
 
+mod conditions;
+mod decision;
 mod expect;
 mod explain;
 mod path;
@@ -15,12 +18,13 @@ mod resolve;
 mod runner;
 pub mod schema;
 mod timeline;
+pub mod token;
 mod workload;
 
 use std::path::Path;
 
 pub use plan::Plan;
-pub use runner::{RunError, RunOptions, run};
+pub use runner::{Handlers, RunError, RunOptions, run, run_with};
 pub use timeline::Timeline;
 
 /// Whether a file is more likely a scenario than a Kubernetes manifest: for searching folders. A file that cannot be read

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use proxy_core::host::Instant;
 use proxy_core::policy::{PolicyKey, Verdict};
 use proxy_core::telemetry::{
-    ConnectionId, ConnectionInfo, ConnectionSecurity, Event, Hop as HopKind, Reason, Reporter, TraceId, TunnelEvent,
+    ConnectionId, ConnectionInfo, ConnectionSecurity, Event, Hop as HopKind, Reason, Reporter, RequestInfo, TraceId,
+    TunnelEvent,
 };
 
-use crate::record::{AppEvent, AppPod, FlowEnd, FlowId, Hop, Observation, ObservationKind};
+use super::decision::{deciding_policy, policy_in_words};
+use crate::record::{AppEvent, AppPod, FlowEnd, FlowId, Hop, Observation, ObservationKind, ReceivedHead};
 
 /// What is known of all connections so far, as far as anyone may still ask.
 #[derive(Default)]
@@ -23,9 +25,12 @@ pub(super) struct Paths {
     by_connection: BTreeMap<(Arc<str>, ConnectionId), u64>,
     by_source: BTreeMap<SocketAddr, Vec<u64>>,
     by_trace: BTreeMap<TraceId, Vec<u64>>,
+    /// Tunnels into pods, by what was asked for: a waypoint keeps them for many requests of many traces.
+    by_authority: BTreeMap<Arc<str>, Vec<u64>>,
     /// What is over, in order of ending.
     over: VecDeque<(Instant, Over)>,
-    servers: BTreeMap<FlowId, ServerSide>,
+    /// In order of arrival: retries and mirrored copies of a request have its flow.
+    servers: BTreeMap<FlowId, Vec<ServerSide>>,
     ends: BTreeMap<(FlowId, FlowEnd), EndSide>,
     handshakes: u64,
 }
@@ -49,14 +54,19 @@ pub(super) struct HopRecord {
     /// `None` if it was refused before it was more than a socket.
     pub(super) connection: Option<Arc<ConnectionInfo>>,
     pub(super) verdict: Option<Verdict>,
+    /// Of a waypoint's HTTP request: all it told of it.
+    pub(super) request: Option<Arc<RequestInfo>>,
     pub(super) closed: Option<(Instant, Reason, Option<String>)>,
 }
 
 /// Which server a flow reached.
 #[derive(Clone, Debug)]
 pub(super) struct ServerSide {
+    pub(super) at: Instant,
     pub(super) pod: Arc<AppPod>,
     pub(super) peer: SocketAddr,
+    /// The head of an HTTP request.
+    pub(super) request: Option<Arc<ReceivedHead>>,
 }
 
 /// How one end of a connection ended.
@@ -69,8 +79,10 @@ impl Paths {
     pub(super) fn observe(&mut self, observation: &Observation) {
         match &observation.kind {
             ObservationKind::Proxy { node, event } => self.proxy(node, event),
-            ObservationKind::App(AppEvent::Accepted { flow, server, peer, .. }) => {
-                self.servers.insert(*flow, ServerSide { pod: server.clone(), peer: *peer });
+            ObservationKind::App(AppEvent::Accepted { flow, server, peer, request, .. }) => {
+                let side =
+                    ServerSide { at: observation.at, pod: server.clone(), peer: *peer, request: request.clone() };
+                self.servers.entry(*flow).or_default().push(side);
                 self.over.push_back((observation.at, Over::Server(*flow)));
             }
             ObservationKind::App(AppEvent::Closed { connection, end, .. }) => {
@@ -92,6 +104,7 @@ impl Paths {
                     opened: *at,
                     connection: Some(connection.clone()),
                     verdict: None,
+                    request: None,
                     closed: None,
                 };
                 let index = self.add(record);
@@ -119,9 +132,24 @@ impl Paths {
                     opened: *at,
                     connection: None,
                     verdict: None,
+                    request: None,
                     closed: Some((*at, *reason, Some(error.clone()))),
                 };
                 let number = self.add(record);
+                self.over.push_back((*at, Over::Record(number)));
+            }
+            Event::Request { at, request } => {
+                let number = self.add(HopRecord {
+                    source: request.connection.source,
+                    trace: Some(request.connection.trace),
+                    node: node.clone(),
+                    reporter: Reporter::Waypoint,
+                    opened: request.started,
+                    connection: Some(request.connection.clone()),
+                    verdict: None,
+                    request: Some(request.clone()),
+                    closed: Some((*at, request.reason, Some(request.details.to_string()))),
+                });
                 self.over.push_back((*at, Over::Record(number)));
             }
             // Each has two ends: the client's is counted.
@@ -138,7 +166,13 @@ impl Paths {
     fn add(&mut self, record: HopRecord) -> u64 {
         let number = self.next;
         self.next += 1;
-        self.by_source.entry(record.source).or_default().push(number);
+        // A waypoint's client is known by what its proxy says of it: that is not where a path begins.
+        if record.reporter != Reporter::Waypoint {
+            self.by_source.entry(record.source).or_default().push(number);
+        }
+        if let Some(authority) = record.tunnel_into() {
+            self.by_authority.entry(authority).or_default().push(number);
+        }
         if let Some(trace) = record.trace {
             self.by_trace.entry(trace).or_default().push(number);
         }
@@ -169,8 +203,13 @@ impl Paths {
             return;
         }
         let Some(record) = self.records.remove(&number) else { return };
-        if let Some(connection) = &record.connection {
+        if let Some(connection) = &record.connection
+            && record.request.is_none()
+        {
             self.by_connection.remove(&(record.node.clone(), connection.id));
+        }
+        if let Some(authority) = record.tunnel_into() {
+            take_out(&mut self.by_authority, &authority, number);
         }
         take_out(&mut self.by_source, &record.source, number);
         if let Some(trace) = record.trace {
@@ -194,19 +233,72 @@ impl Paths {
         path
     }
 
+    /// As [`Paths::of`], for one HTTP request among those its connection carried: waypoints tell of each, and go on from
+    /// there over tunnels that have traces of their own.
+    pub(super) fn of_request(&self, local: SocketAddr, since: Instant, asked: &Asked<'_>) -> Vec<&HopRecord> {
+        let whole = self.of(local, since, asked.ended);
+        let is_asked = |hop: &&&HopRecord| hop.request.as_ref().is_some_and(|request| asked.fits(request));
+        let told: Vec<&HopRecord> = whole.iter().filter(is_asked).copied().collect();
+        let id = |hop: &&&HopRecord| hop.request.as_deref().map(|request| &*request.id) == asked.id;
+        let meant = told.iter().find(|hop| asked.id.is_some() && id(hop)).or(told.first()).copied();
+        let mut path = Vec::new();
+        for hop in whole {
+            let other = hop.request.is_some() && !meant.is_some_and(|meant| std::ptr::eq(meant, hop));
+            if other {
+                continue;
+            }
+            path.push(hop);
+            path.extend(self.beyond(hop));
+        }
+        path
+    }
+
+    /// The tunnel a waypoint's last try went into.
+    fn beyond(&self, hop: &HopRecord) -> Option<&HopRecord> {
+        let request = hop.request.as_ref()?;
+        let attempt = request.attempts.last()?;
+        let authority: Arc<str> = attempt.address?.to_string().into();
+        let (began, ended) = (request.started + attempt.after, hop.closed.as_ref()?.0);
+        let tunnels = self.by_authority.get(&authority)?.iter().rev().filter_map(|number| self.records.get(number));
+        let open = |tunnel: &&HopRecord| {
+            tunnel.opened <= ended && tunnel.closed.as_ref().is_none_or(|(closed, ..)| *closed >= began)
+        };
+        let open: Vec<&HopRecord> = tunnels.filter(open).collect();
+        // The request that opens a tunnel gives it its trace.
+        open.iter().find(|tunnel| tunnel.trace == Some(request.trace)).or(open.first()).copied()
+    }
+
     /// Tunnels opened so far.
     pub(super) fn handshakes(&self) -> u64 {
         self.handshakes
     }
 
-    /// Which server a flow reached.
-    pub(super) fn server(&self, flow: FlowId) -> Option<&ServerSide> {
-        self.servers.get(&flow)
+    /// The servers a flow reached, in order.
+    pub(super) fn servers(&self, flow: FlowId) -> &[ServerSide] {
+        self.servers.get(&flow).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// How an end of a connection ended, if it has.
     pub(super) fn end(&self, connection: FlowId, end: FlowEnd) -> Option<&EndSide> {
         self.ends.get(&(connection, end))
+    }
+}
+
+/// An HTTP request, as its client knows it.
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a str,
+    /// Path and query.
+    pub(super) path: &'a str,
+    /// The `x-request-id` a server saw, if one did.
+    pub(super) id: Option<&'a str>,
+    pub(super) started: Instant,
+    pub(super) ended: Instant,
+}
+
+impl Asked<'_> {
+    fn fits(&self, told: &RequestInfo) -> bool {
+        let in_time = (self.started..=self.ended).contains(&told.started);
+        in_time && *told.method == *self.method && *told.path == *self.path
     }
 }
 
@@ -230,7 +322,7 @@ impl HopRecord {
     /// As in a run record.
     pub(super) fn hop(&self) -> Hop {
         let connection = self.connection.as_deref();
-        let inbound = self.reporter == Reporter::Destination;
+        let inbound = self.reporter != Reporter::Source;
         let protocol = match connection {
             None => "",
             Some(info) if inbound && info.security == ConnectionSecurity::MutualTls => "hbone",
@@ -243,18 +335,37 @@ impl HopRecord {
             },
         };
         Hop {
-            proxy: "ztunnel".to_owned(),
+            proxy: self.proxy().to_owned(),
             // A later proxy of a node tells under the node's name and a number.
             node: self.node.split('#').next().unwrap_or_default().to_owned(),
             direction: if inbound { "inbound" } else { "outbound" }.to_owned(),
             protocol: protocol.to_owned(),
             source_identity: connection.and_then(|info| info.source_identity.as_ref()).map(ToString::to_string),
-            destination: connection.and_then(|info| info.destination).map(|address| address.to_string()),
+            destination: self.next_hop().map(|address| address.to_string()),
             authority: connection.and_then(|info| info.authority.as_deref()).map(ToOwned::to_owned),
-            verdict: self.verdict.as_ref().map(verdict_in_words),
+            verdict: self.verdict.as_ref().map(verdict_in_words).or_else(|| policy_in_words(self.request.as_deref()?)),
             policy: self.policy().map(ToString::to_string),
             reason: self.failure().map(|reason| reason.name().to_owned()),
         }
+    }
+
+    /// `ztunnel` or `waypoint`.
+    pub(super) fn proxy(&self) -> &'static str {
+        if self.reporter == Reporter::Waypoint { "waypoint" } else { "ztunnel" }
+    }
+
+    fn next_hop(&self) -> Option<SocketAddr> {
+        match &self.request {
+            Some(request) => request.attempts.last().and_then(|attempt| attempt.address),
+            None => self.connection.as_ref().and_then(|info| info.destination),
+        }
+    }
+
+    /// What a tunnel into a pod was asked for.
+    fn tunnel_into(&self) -> Option<Arc<str>> {
+        let info = self.connection.as_ref()?;
+        let into = self.reporter == Reporter::Destination && info.security == ConnectionSecurity::MutualTls;
+        info.authority.clone().filter(|_| into)
     }
 
     /// Why it failed, if it did.
@@ -264,6 +375,9 @@ impl HopRecord {
 
     /// The policy that decided here.
     pub(super) fn policy(&self) -> Option<&PolicyKey> {
+        if let Some(request) = &self.request {
+            return deciding_policy(request);
+        }
         match self.verdict.as_ref()? {
             Verdict::Allowed { by } => by.as_ref(),
             Verdict::DeniedBy(policy) | Verdict::PolicyUnknown(policy) => Some(policy),
@@ -273,7 +387,7 @@ impl HopRecord {
 }
 
 /// What a verdict says.
-fn verdict_in_words(verdict: &Verdict) -> String {
+pub(super) fn verdict_in_words(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Allowed { by: None } => "allowed: no ALLOW policy applies".to_owned(),
         Verdict::Allowed { by: Some(policy) } => format!("allowed by {policy}"),
@@ -286,8 +400,14 @@ fn verdict_in_words(verdict: &Verdict) -> String {
 /// The hop that knows best why a connection failed: what another hop was told only repeats it.
 pub(super) fn who_knows<'a>(path: &[&'a HopRecord]) -> Option<(&'a HopRecord, Reason)> {
     let hearsay = |reason: &Reason| {
-        matches!(reason, Reason::RefusedByPeerPolicy | Reason::RefusedByPeer | Reason::Reset | Reason::Http2Failed)
+        use Reason::{Http2Failed, RefusedByPeer, RefusedByPeerPolicy, Reset};
+        use Reason::{UpstreamClosed, UpstreamConnectFailed, UpstreamReset};
+        let upstream = matches!(reason, UpstreamClosed | UpstreamConnectFailed | UpstreamReset);
+        upstream || matches!(reason, RefusedByPeerPolicy | RefusedByPeer | Reset | Http2Failed)
     };
     let failures = || path.iter().filter_map(|record| Some((*record, record.failure()?)));
     failures().rfind(|(_, reason)| !hearsay(reason)).or_else(|| failures().next_back())
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,10 +11,12 @@ use proxy_core::telemetry::Reason;
 
 use super::quantity::{Amount, Bound, Rate, Span};
 use super::schema::{Arrivals, ClosingWay, Expect, NetworkSection, Signer};
-use crate::app::{Behaviour, Headers, Reading, Target};
+use super::token::TokenPlan;
+use crate::app::{Behaviour, Headers, Reading, RequestKind, Target};
 use crate::cluster::diagnostic::{Diagnostic, Source};
 use crate::cluster::yaml::Document;
 use crate::cluster::{ApplyOptions, ClusterConfig, LabelChange, ObjectReference};
+use crate::mesh::Delivery;
 use crate::mesh::Fault;
 
 /// A scenario with every name looked up.
@@ -30,6 +32,8 @@ pub struct Plan {
     pub seed: u64,
     /// The cluster before anything is applied; its seed is set when it runs.
     pub cluster: ClusterConfig,
+    /// How configuration and certificates travel.
+    pub delivery: Delivery,
     /// Applied before the run starts.
     pub manifests: Vec<ParsedManifest>,
     /// The links.
@@ -81,8 +85,8 @@ pub struct PlannedStep {
     pub summary: String,
     /// What it does.
     pub action: Action,
-    /// What must come of it.
-    pub expect: Option<Expectation>,
+    /// What must come of it: all of these.
+    pub expect: Vec<Expectation>,
 }
 
 /// What a step does.
@@ -115,6 +119,11 @@ pub enum Action {
     },
     /// A hostile HBONE client.
     Hbone(HbonePlan),
+    /// Looks at the status of an object.
+    Inspect {
+        /// Which object.
+        object: ObjectReference,
+    },
     /// `kubectl apply`.
     Apply(Vec<ParsedManifest>),
     /// `kubectl delete`.
@@ -170,6 +179,7 @@ impl Action {
             Action::Close { .. } => "close",
             Action::Check { .. } => "check",
             Action::Hbone(_) => "hbone",
+            Action::Inspect { .. } => "inspect",
             Action::Apply(_) => "apply",
             Action::Delete { .. } => "delete",
             Action::Label { .. } => "label",
@@ -201,7 +211,7 @@ pub struct Destination {
     pub pod: Option<ObjectReference>,
 }
 
-/// HTTP requests, one after another.
+/// HTTP requests.
 #[derive(Clone, Debug)]
 pub struct RequestPlan {
     /// Who asks.
@@ -214,8 +224,16 @@ pub struct RequestPlan {
     pub headers: Headers,
     /// Body.
     pub body: Bytes,
+    /// What is said over it.
+    pub kind: RequestKind,
+    /// A token to send with each.
+    pub token: Option<TokenPlan>,
     /// How many.
     pub count: u32,
+    /// How many are under way at a time.
+    pub concurrency: u32,
+    /// Whether the record tells who decided what at each hop.
+    pub explain: bool,
     /// Between the end of one and the start of the next.
     pub interval: Duration,
     /// Whether they share a connection.
@@ -235,6 +253,8 @@ pub struct ConnectPlan {
     pub to: Destination,
     /// Payload bytes.
     pub send: u64,
+    /// The server speaks first.
+    pub server_first: bool,
     /// Finish our direction once all is sent.
     pub half_close: bool,
     /// How to read.
@@ -327,4 +347,10 @@ pub struct Expectation {
     pub backends: Vec<(ObjectReference, Bound<Amount>)>,
     /// Text the answer contains.
     pub contains: Vec<String>,
+    /// `grpc-status`: any of these, if there are any.
+    pub grpc_status: Vec<u32>,
+    /// Whose pods are to receive what `form.received` says, in the same order.
+    pub received: Vec<ObjectReference>,
+    /// Weights of `form.split`.
+    pub split: Vec<(ObjectReference, u32)>,
 }

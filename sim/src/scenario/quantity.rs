@@ -97,6 +97,17 @@ impl Comparison {
 }
 
 impl Bound<Amount> {
+    /// Whether any part of `all` satisfies it.
+    pub fn can_hold(&self, all: u64) -> bool {
+        let at_limit = match self.limit {
+            Amount::Count(count) => count,
+            Amount::Millionths(share) => {
+                u64::try_from(u128::from(share) * u128::from(all) / 1_000_000).unwrap_or(u64::MAX)
+            }
+        };
+        [0, at_limit, all].into_iter().filter(|part| *part <= all).any(|part| self.holds_for(part, all))
+    }
+
     /// Whether `part` out of `all` satisfies it.
     pub fn holds_for(&self, part: u64, all: u64) -> bool {
         match self.limit {

@@ -69,6 +69,9 @@ impl Timeline {
                 state.instant(at, "configuration", &format!("ztunnel {node}"), &format!("acknowledges {version}"));
             }
             ObservationKind::Cluster(_) => state.instant(at, "configuration", "cluster", "changes"),
+            ObservationKind::NameServed { client, answer } => {
+                state.instant(at, "name", "cluster DNS", &format!("{} for {client}", answer.name));
+            }
             ObservationKind::Wire(fact) => state.instant(at, "wire", "wire", &format!("{fact:?}")),
         }
     }
@@ -104,7 +107,10 @@ impl State {
                     json!({ "sent": sent.bytes, "received": received.bytes, "ending": format!("{ending:?}") });
                 self.end(at, category, connection.to_string(), details);
             }
-            AppEvent::Connected { .. } | AppEvent::Accepted { .. } => {}
+            AppEvent::Resolved { client, answer, .. } => {
+                self.instant(at, "name", &format!("pod {client}"), &format!("is told of {}", answer.name));
+            }
+            AppEvent::Connected { .. } | AppEvent::Accepted { .. } | AppEvent::HboneConnected { .. } => {}
         }
     }
 

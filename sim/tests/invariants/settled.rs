@@ -1,15 +1,16 @@
 //! A mesh to which nothing happens but traffic.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxy_core::dns::Family;
 use proxy_core::identity::Identity;
 use proxy_core::policy::{PolicyKey, Verdict};
 use proxy_core::telemetry::{Event, Reason, Reporter, TunnelEvent};
 use sim::invariant::{Checkers, Deltas, InvariantId, Quiescence};
-use sim::record::{AppEvent, Ending, FlowId, ObservationKind, Tally, WireFact};
+use sim::record::{AppEvent, Ending, FlowEnd, FlowId, NameAnswer, ObservationKind, Tally, Violation, WireFact};
 
 use crate::story::{DENY, Story, only};
 
@@ -121,7 +122,7 @@ fn i5_speaks_when_a_server_sees_a_foreign_source_address() {
     let to: SocketAddr = "10.96.7.7:80".parse().expect("an address");
     story.app(AppEvent::Dialled { flow: FlowId(1), client, to, intended: "tcp://server.shop:80".into() });
     let (server, local, peer) = (story.app_pod("server"), story.at("server", 8080), story.at("other", 51_000));
-    story.app(AppEvent::Accepted { flow: FlowId(1), connection: FlowId(1), server, local, peer });
+    story.app(AppEvent::Accepted { flow: FlowId(1), connection: FlowId(1), server, local, peer, request: None });
     story.finish(1);
     only(&story.end(), InvariantId::Identity);
 }
@@ -155,6 +156,40 @@ fn i7_does_not_ask_of_an_end_that_closed_first_what_it_never_waited_for() {
     story.connect(1, "server");
     story.close_read(1, sent, read, (Ending::Finished, Ending::Finished), false);
     assert_eq!(story.end(), []);
+}
+
+#[test]
+fn i7_speaks_when_the_end_of_one_direction_never_arrives() {
+    let half_closed = |patience: u64, server_ends: bool| {
+        let mut story = Story::begin();
+        story.connect(1, "server");
+        let (tally, finished) = (Tally { bytes: 3, hash: 7 }, story.now);
+        story.pass(Duration::from_secs(patience));
+        for (end, pod, finished) in [(FlowEnd::Client, "client", Some(finished)), (FlowEnd::Server, "server", None)] {
+            if end == FlowEnd::Server && !server_ends {
+                break;
+            }
+            let (pod, connection) = (story.app_pod(pod), FlowId(1));
+            let (sent, received, waiting) = (tally, tally, true);
+            let (ending, read_to_end, first_wrong_byte) = (Ending::TimedOut, false, None);
+            story.app(AppEvent::Closed {
+                connection,
+                end,
+                pod,
+                sent,
+                received,
+                read_to_end,
+                waiting,
+                finished,
+                ending,
+                first_wrong_byte,
+            });
+        }
+        story.end()
+    };
+    only(&half_closed(3, true), InvariantId::Streams);
+    only(&half_closed(1, false), InvariantId::Streams);
+    assert_eq!(half_closed(1, true), []);
 }
 
 #[test]
@@ -220,6 +255,22 @@ fn i15_speaks_when_a_flow_passes_a_role_twice_or_a_proxy_captures_itself() {
     let (source, destination) = (story.at("client", 40_000), story.at("server", 15_008));
     story.tell(ObservationKind::Wire(WireFact::Recaptured { source, destination, port: 15_001 }));
     only(&story.end(), InvariantId::Loops);
+
+    // A tunnel taken for an application's connection, and one an application made itself.
+    let taken = |made: bool| {
+        let mut story = Story::begin();
+        let mut taken = (*story.info(1, Reporter::Source)).clone();
+        taken.original_destination = story.at("server", 15_008);
+        if made {
+            story.app(AppEvent::HboneConnected { local: taken.source });
+        }
+        let taken = Arc::new(taken);
+        story.proxy(Event::Opened { at: story.now, connection: taken.clone() });
+        story.closed(taken, Reason::Completed);
+        story.end()
+    };
+    only(&taken(false), InvariantId::Loops);
+    assert_eq!(taken(true), []);
 }
 
 #[test]
@@ -230,4 +281,33 @@ fn a_switched_off_invariant_is_silent() {
     story.connect(1, "other");
     story.finish(1);
     assert_eq!(story.end(), []);
+}
+
+/// The client asks for a name; it is told these addresses, or that there is no such name. The cluster's DNS says the same if
+/// `served`.
+fn resolved(name: &str, addresses: &[&str], served: bool) -> Vec<Violation> {
+    let mut story = Story::begin();
+    let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().expect("an address")).collect();
+    let code = if addresses.is_empty() { 3 } else { 0 };
+    let answer = NameAnswer { name: name.into(), family: Family::V4, code, addresses, content: 1 };
+    let (client, asked) = (story.app_pod("client"), story.now);
+    if served {
+        let client = story.ip("client");
+        story.tell(ObservationKind::NameServed { client, answer: answer.clone() });
+    }
+    story.app(AppEvent::Resolved { client, asked, answer });
+    story.end()
+}
+
+#[test]
+fn i15_fires_on_a_name_that_means_something_else() {
+    for name in ["server.shop.svc.cluster.local", "server", "server.shop.shop.svc.cluster.local"] {
+        assert_eq!(resolved(name, &["10.96.7.7"], false), []);
+        only(&resolved(name, &["10.96.7.8"], false), InvariantId::Loops);
+        only(&resolved(name, &[], false), InvariantId::Loops);
+    }
+    assert_eq!(resolved("www.example.com", &[], false), []);
+    only(&resolved("www.example.com", &["10.96.7.7"], false), InvariantId::Loops);
+    // Whatever the upstream says is passed on.
+    assert_eq!(resolved("www.example.com", &["192.0.2.1"], true), []);
 }

@@ -150,7 +150,14 @@ impl Story {
         self.app(AppEvent::Connected { flow: FlowId(flow), local, peer: to });
         let (server, at) = (self.app_pod(server), self.at(server, 8080));
         let peer = self.at("client", 51_000);
-        self.app(AppEvent::Accepted { flow: FlowId(flow), connection: FlowId(flow), server, local: at, peer });
+        self.app(AppEvent::Accepted {
+            flow: FlowId(flow),
+            connection: FlowId(flow),
+            server,
+            local: at,
+            peer,
+            request: None,
+        });
         self.app(AppEvent::Answered { flow: FlowId(flow), status: None });
     }
 
@@ -181,6 +188,8 @@ impl Story {
                 ending,
                 first_wrong_byte: None,
                 read_to_end,
+                waiting: false,
+                finished: None,
             });
         }
     }
@@ -202,7 +211,10 @@ impl Story {
             source: self.at("client", 40_000),
             source_workload: None,
             source_identity: Some(identity),
-            original_destination: self.at("server", 15_008),
+            original_destination: match reporter {
+                Reporter::Source => "10.96.7.7:80".parse().expect("an address"),
+                Reporter::Destination | Reporter::Waypoint => self.at("server", 15_008),
+            },
             destination: None,
             authority: Some(self.at("server", 8080).to_string().into()),
             destination_workload: None,

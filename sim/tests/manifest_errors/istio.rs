@@ -169,7 +169,7 @@ fn rules_a_ztunnel_cannot_see_are_noticed() {
     ");
     assert_eq!(
         notices(&policy(
-            "  targetRefs: [ { kind: Service, name: s } ]\n  rules:\n  - to: [ { operation: { methods: [ GET ] } } ]"
+            "  targetRefs: [ { kind: Gateway, name: s } ]\n  rules:\n  - to: [ { operation: { methods: [ GET ] } } ]"
         )),
         ""
     );

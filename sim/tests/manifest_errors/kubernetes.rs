@@ -49,7 +49,7 @@ fn wrong_types_are_named_with_path_and_place() {
       hint: put quotes around it
     ");
     insta::assert_snapshot!(errors(&deployment("      - name: web", "        name: web")), @"bad.yaml:20:9: `spec.template.spec.containers`: expected a list, found a mapping");
-    insta::assert_snapshot!(errors(&service("spec:", "spec: none\nstatus:")), @"bad.yaml:6:7: `spec`: expected a mapping (ServiceSpec), found text `none`");
+    insta::assert_snapshot!(errors(&service("spec:", "spec: none\nstatus:")), @"bad.yaml:6:7: `spec`: expected a mapping, found text `none`");
     insta::assert_snapshot!(errors(&policy("  action: BLOCK")), @r"
     bad.yaml:5:11: `spec.action`: unknown value `BLOCK`
       hint: one of `ALLOW`, `DENY`, `AUDIT`, `CUSTOM`
@@ -99,7 +99,7 @@ fn kinds_that_are_not_simulated_are_noticed_once_each() {
 ---
 { apiVersion: v1, kind: ConfigMap, metadata: { name: b } }
 ---
-{ apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: { name: a } }
+{ apiVersion: gateway.networking.k8s.io/v1, kind: BackendTLSPolicy, metadata: { name: a } }
 ---
 { apiVersion: batch/v1, kind: CronJob, metadata: { name: a } }
 ---
@@ -109,7 +109,7 @@ fn kinds_that_are_not_simulated_are_noticed_once_each() {
 ";
     insta::assert_snapshot!(notices(text), @r"
     bad.yaml:2:25: kind `ConfigMap` is not simulated: 2 objects left out
-    bad.yaml:6:51: kind `HTTPRoute` of `gateway.networking.k8s.io` is not simulated: 1 object left out
+    bad.yaml:6:51: kind `BackendTLSPolicy` of `gateway.networking.k8s.io` is not simulated: 1 object left out
     bad.yaml:8:31: kind `CronJob` of `batch` is not simulated: 1 object left out
     bad.yaml:10:45: kind `Service` of `serving.knative.dev` is not simulated: 1 object left out
     bad.yaml:12:30: kind `Deploymnet` of `apps` is not simulated: 1 object left out

@@ -2,6 +2,7 @@
 
 mod istio;
 mod kubernetes;
+mod traffic;
 
 use proptest::prelude::*;
 use proxy_core::host::Instant;

@@ -105,7 +105,7 @@ impl Mesh {
         Mesh::on(Sim::new(SimConfig::default()), config)
     }
 
-    fn on(sim: Sim, config: ZtunnelConfig) -> Self {
+    pub(crate) fn on(sim: Sim, config: ZtunnelConfig) -> Self {
         let events = Arc::new(Events::default());
         let authority = Authority::new();
         let nodes = ["n1", "n2"].map(|name| {

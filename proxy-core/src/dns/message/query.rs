@@ -1,6 +1,6 @@
 //! [`Query`]: one question, read.
 
-use super::{HEADER_LENGTH, Name, ResponseCode, TYPE_OPT, UDP_PAYLOAD_MIN, read_u16};
+use super::{CLASS_IN, HEADER_LENGTH, Name, ResponseCode, TYPE_OPT, UDP_PAYLOAD_MIN, read_u16};
 
 /// One standard query with one question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,17 @@ impl Query {
             }
         }
         Some(Query { id, recursion_desired: flags & 0x0100 != 0, name, kind, class, edns_payload })
+    }
+
+    /// The message of a plain question in the Internet class: recursion wanted, no EDNS.
+    pub fn question(id: u16, name: &Name, kind: u16) -> Vec<u8> {
+        let mut message = vec![0; HEADER_LENGTH];
+        message[..2].copy_from_slice(&id.to_be_bytes());
+        (message[2], message[5]) = (1, 1);
+        message.extend_from_slice(name.wire());
+        message.extend_from_slice(&kind.to_be_bytes());
+        message.extend_from_slice(&CLASS_IN.to_be_bytes());
+        message
     }
 
     /// The most bytes this client takes in one datagram.

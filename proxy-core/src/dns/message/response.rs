@@ -11,6 +11,7 @@ pub enum ResponseCode {
     NoError = 0,
     FormatError = 1,
     ServerFailure = 2,
+    NameError = 3,
     NotImplemented = 4,
 }
 

@@ -136,3 +136,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_response_is_read_back_and_cut_ones_are_refused() {
+    let query = Query::parse(&Query::question(7, &Name::from_text("a.example").unwrap(), TYPE_A)).unwrap();
+    let owner = Name::from_text("b.example").unwrap();
+    let answers = vec![
+        Record { name: query.name.clone(), ttl: 30, data: Data::Alias(owner.clone()) },
+        Record { name: owner.clone(), ttl: 70_000, data: Data::Address([192, 0, 2, 1].into()) },
+        Record { name: owner, ttl: 5, data: Data::Address("2001:db8::1".parse().unwrap()) },
+    ];
+    let response = Response { query: &query, code: ResponseCode::NoError, authoritative: true, answers };
+    let message = response.encode(512);
+    let reply = Reply::parse(&message).unwrap();
+    let addresses = vec![([192, 0, 2, 1].into(), 70_000), ("2001:db8::1".parse().unwrap(), 5)];
+    assert_eq!(reply, Reply { id: 7, code: 0, authoritative: true, truncated: false, addresses });
+    assert!((0..message.len()).all(|length| Reply::parse(&message[..length]).is_none()));
+    assert_eq!(Reply::parse(&Query::question(7, &query.name, TYPE_A)), None, "a query is no response");
+    assert!(Reply::parse(&response.encode(60)).unwrap().truncated);
+}

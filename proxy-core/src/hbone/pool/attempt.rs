@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use parking_lot::Mutex;
@@ -16,9 +17,19 @@ use crate::telemetry::Reason;
 pub(super) struct Attempt {
     outcome: Mutex<Option<Result<Arc<ClientConnection>, HboneError>>>,
     ended: Notify,
+    retired: AtomicBool,
 }
 
 impl Attempt {
+    /// What comes of it is to take no new streams.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
     /// The first outcome stands.
     pub(super) fn end(&self, outcome: Result<Arc<ClientConnection>, HboneError>) {
         self.outcome.lock().get_or_insert(outcome);

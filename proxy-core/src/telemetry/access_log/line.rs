@@ -46,12 +46,12 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(format: Format, at: WallTime, level: Level, message: &'static str) -> Self {
+    pub(super) fn new(format: Format, at: WallTime, level: Level, scope: &'static str, message: &'static str) -> Self {
         let at = Timestamp(at);
         let text = match format {
-            Format::Plain => format!("{at}\t{level}\taccess\t{message}"),
+            Format::Plain => format!("{at}\t{level}\t{scope}\t{message}"),
             Format::Json => {
-                format!(r#"{{"level":"{level}","time":"{at}","scope":"access","message":"{message}""#)
+                format!(r#"{{"level":"{level}","time":"{at}","scope":"{scope}","message":"{message}""#)
             }
         };
         Line { format, text, keyed: false }
@@ -117,7 +117,7 @@ impl Line {
 }
 
 /// JSON's quoting, which no value can break out of in either format.
-fn quote(out: &mut String, value: &str) {
+pub(super) fn quote(out: &mut String, value: &str) {
     out.push('"');
     for character in value.chars() {
         match character {

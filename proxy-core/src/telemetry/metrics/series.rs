@@ -107,14 +107,14 @@ impl Series {
 
 /// What labels say of a workload; empty strings where nothing is known.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-struct Facts<'a> {
+pub(super) struct Facts<'a> {
     known: bool,
-    workload: &'a str,
-    canonical_name: &'a str,
-    canonical_revision: &'a str,
-    namespace: &'a str,
-    app: &'a str,
-    cluster: &'a str,
+    pub(super) workload: &'a str,
+    pub(super) canonical_name: &'a str,
+    pub(super) canonical_revision: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) app: &'a str,
+    pub(super) cluster: &'a str,
     region: &'a str,
     zone: &'a str,
     trust_domain: &'a str,
@@ -122,7 +122,7 @@ struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    fn of(workload: Option<&'a Workload>) -> Self {
+    pub(super) fn of(workload: Option<&'a Workload>) -> Self {
         let Some(workload) = workload else { return Facts::default() };
         Facts {
             known: true,

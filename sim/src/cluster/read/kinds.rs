@@ -34,10 +34,7 @@ impl Others {
 
 /// Kinds whose names are near to simulated ones without being slips.
 fn is_well_known(kind: &str) -> bool {
-    matches!(
-        kind,
-        "Endpoints" | "CronJob" | "PodTemplate" | "Gateway" | "Sidecar" | "RequestAuthentication" | "WorkloadGroup"
-    )
+    matches!(kind, "Endpoints" | "CronJob" | "PodTemplate" | "Gateway" | "Sidecar" | "WorkloadGroup" | "ConfigMap")
 }
 
 /// The objects of a document: none if it is empty, several if it is a list.
@@ -84,6 +81,13 @@ pub(super) fn identify(place: Place<'_>, others: &mut Others) -> Option<Kind> {
         others.add(place, api_version, kind_name);
         return None;
     };
+    // Ingress gateways of the older API, and files for containers, which have no code here to read them.
+    let other_gateway = kind == Kind::Gateway && group == "networking.istio.io";
+    let name = place.field("metadata").field("name").node().and_then(|node| node.as_str());
+    if other_gateway || (kind == Kind::ConfigMap && name != Some("istio")) {
+        others.add(place, api_version, kind_name);
+        return None;
+    }
     let (kind_group, versions) = kind.api();
     if group == kind_group && versions.contains(&version) {
         return Some(kind);

@@ -3,15 +3,28 @@
 //! - [`place`]: a spot in a document, and the report of what is wrong there.
 //! - [`kinds`]: which kinds are simulated, and what to say about the others.
 //! - [`metadata`], [`pods`], [`controllers`], [`services`], [`policies`], [`entries`]: one file per family of kinds.
+//! - [`traffic`]: what waypoints are and do, by [`gateways`], [`routes`], [`filters`], [`virtual_services`],
+//!   [`destination_rules`], [`authentications`], [`mesh_options`].
 
+mod authentications;
 mod controllers;
+mod destination_rules;
 mod entries;
+mod filters;
+mod gateways;
 mod kinds;
+mod mesh_options;
 mod metadata;
 mod place;
 mod pods;
 mod policies;
+mod routes;
 mod services;
+mod traffic;
+mod virtual_services;
+
+pub(crate) use authentications::is_literal;
+pub(crate) use virtual_services::grpc_status;
 
 use std::sync::Arc;
 
@@ -21,8 +34,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::config::ClusterConfig;
-use super::diagnostic::{Diagnostic, Problem, Source, in_order_of_writing};
-use super::enrollment::INJECT_LABEL;
+use super::diagnostic::{Diagnostic, Problem, Source, did_you_mean, in_order_of_writing};
+use super::enrollment::{DATAPLANE_MODE_LABEL, INJECT_LABEL};
 use super::object::{Kind, Labels, Meta, ObjectReference};
 use super::pod::{Pod, PodPhase, PodTimes};
 use super::store::{Namespace, Node, Object, ServiceAccount};
@@ -220,8 +233,10 @@ fn read_object(place: Place<'_>, kind: Kind, namespace: &Arc<str>, config: &Clus
             let root = &config.root_namespace;
             Object::PeerAuthentication(policies::peer_authentication(place, meta, written.spec, root)?)
         }
+        _ => Object::Traffic(Box::new(traffic::traffic(place, kind, meta)?)),
     };
     notice_sidecars(place, pod_place, &object);
+    notice_modes(place, pod_place, &object);
     let metadata = place.field("metadata");
     let namespace_written = metadata.field("namespace");
     let makes_pods = matches!(object, Object::Pod(_) | Object::Controller(_));
@@ -265,6 +280,21 @@ fn asks_for_sidecar(labels: &Labels) -> bool {
     labels.get(INJECT_LABEL).is_some_and(|value| &**value == "true")
 }
 
+/// A label that enrolls whom it names has two words; any other means nothing, and is seldom meant to.
+fn notice_modes(place: Place<'_>, pod_place: Place<'_>, object: &Object) {
+    let (holder, value) = match object {
+        Object::Namespace(namespace) => (place, namespace.meta.label(DATAPLANE_MODE_LABEL)),
+        Object::Controller(made) => (pod_place, made.template.labels.get(DATAPLANE_MODE_LABEL).map(|value| &**value)),
+        Object::Pod(pod) => (pod_place, pod.meta.label(DATAPLANE_MODE_LABEL)),
+        _ => return,
+    };
+    let Some(value) = value.filter(|value| !matches!(*value, "ambient" | "none")) else { return };
+    let problem = Problem::new(format!("`{DATAPLANE_MODE_LABEL}: {value}` enrolls nobody and excludes nobody"));
+    let hint = did_you_mean(value, ["ambient", "none"]);
+    let hint = hint.unwrap_or_else(|| "its values are `ambient` and `none`".to_owned());
+    holder.field("metadata").field("labels").key(DATAPLANE_MODE_LABEL).notice(problem.hint(hint));
+}
+
 /// The meta of an object.
 pub(super) fn meta_of(object: &Object) -> &Meta {
     match object {
@@ -279,5 +309,6 @@ pub(super) fn meta_of(object: &Object) -> &Meta {
         Object::WorkloadEntry(object) => &object.meta,
         Object::AuthorizationPolicy(object) => &object.meta,
         Object::PeerAuthentication(object) => &object.meta,
+        Object::Traffic(object) => object.meta(),
     }
 }

@@ -22,6 +22,11 @@ impl Report {
         &self.file
     }
 
+    /// Whether nothing wrong was found so far.
+    pub(super) fn is_clean(&self) -> bool {
+        self.errors.borrow().is_empty()
+    }
+
     pub(super) fn extend(&self, errors: Vec<Diagnostic>) {
         self.errors.borrow_mut().extend(errors);
     }

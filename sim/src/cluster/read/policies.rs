@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use proxy_core::policy::PolicyKey;
+use proxy_core::policy::http::{HttpPolicy, RuleText, TrustDomains};
 use serde::Deserialize;
 
 use super::metadata::labels;
@@ -10,7 +12,8 @@ use super::place::Place;
 use crate::cluster::diagnostic::{Problem, did_you_mean};
 use crate::cluster::istio::{
     AuthorizationPolicy, AuthorizationPolicySpec, Condition, MutualTlsMode, Operation, PeerAuthentication,
-    PolicyAction, PolicyRule, PolicySource, WorkloadSelector, lists_of_operation, lists_of_source,
+    PolicyAction, PolicyRule, PolicySource, PolicyTargetReference, WorkloadSelector, lists_of_operation,
+    lists_of_source,
 };
 use crate::cluster::names;
 use crate::cluster::object::{Labels, Meta};
@@ -48,7 +51,7 @@ pub(super) fn authorization_policy(
     spec: AuthorizationPolicySpec,
 ) -> Option<AuthorizationPolicy> {
     let here = place.field("spec");
-    check_targets(here, &spec);
+    check_target_references(here, spec.selector.is_some(), spec.target_ref.as_ref(), &spec.target_refs);
     if let Some(selector) = &spec.selector {
         selector_labels(here.field("selector"), selector);
     }
@@ -73,6 +76,9 @@ pub(super) fn authorization_policy(
     for (index, rule) in policy.spec.rules.iter().enumerate() {
         check_rule(here.field("rules").item(index), rule);
     }
+    if policy.has_target_references() && place.report().is_clean() {
+        check_layer7(here, &policy);
+    }
     if !policy.has_target_references() {
         for (index, rule) in policy.spec.rules.iter().enumerate() {
             notice_layer7(here.field("rules").item(index), rule, policy.spec.action);
@@ -85,33 +91,69 @@ pub(super) fn authorization_policy(
     Some(policy)
 }
 
-fn check_targets(here: Place<'_>, spec: &AuthorizationPolicySpec) {
-    let single = spec.target_ref.is_some();
-    if spec.selector.is_some() && (single || !spec.target_refs.is_empty()) {
+/// `selector`, `targetRef` and `targetRefs`, which exclude each other.
+pub(super) fn check_target_references(
+    here: Place<'_>,
+    has_selector: bool,
+    single: Option<&PolicyTargetReference>,
+    several: &[PolicyTargetReference],
+) {
+    if has_selector && (single.is_some() || !several.is_empty()) {
         here.field("selector").error(
             Problem::new("`selector` and `targetRefs` exclude each other")
                 .hint("`selector` is for ztunnels, `targetRefs` for waypoints and gateways"),
         );
     }
-    if single && !spec.target_refs.is_empty() {
+    if single.is_some() && !several.is_empty() {
         here.field("targetRef").error(Problem::new("`targetRef` and `targetRefs` exclude each other"));
     }
-    if spec.target_refs.len() > TARGETS_MAX {
+    if several.len() > TARGETS_MAX {
         here.field("targetRefs").error(Problem::new(format!("more than {TARGETS_MAX} target references")));
     }
-    let listed =
-        spec.target_refs.iter().enumerate().map(|(index, target)| (here.field("targetRefs").item(index), target));
-    let alone = spec.target_ref.iter().map(|target| (here.field("targetRef"), target));
+    let listed = several.iter().enumerate().map(|(index, target)| (here.field("targetRefs").item(index), target));
+    let alone = single.map(|target| (here.field("targetRef"), target));
     for (place, target) in listed.chain(alone) {
         for (field, text) in [("kind", &target.kind), ("name", &target.name)] {
             if text.is_empty() {
                 place.field(field).error(Problem::new(format!("a target reference needs `{field}`")));
             }
         }
+        let known = matches!(
+            (target.group.as_str(), target.kind.as_str()),
+            ("" | "core", "Service")
+                | ("networking.istio.io", "ServiceEntry")
+                | ("gateway.networking.k8s.io", "Gateway" | "GatewayClass")
+        );
+        if !known && !target.kind.is_empty() {
+            let what = if target.group.is_empty() { String::new() } else { format!(" of `{}`", target.group) };
+            let problem = Problem::new(format!("a policy cannot target kind `{}`{what}", target.kind));
+            place.field("kind").error(problem.hint(
+                "a Service, a ServiceEntry (group `networking.istio.io`), a Gateway or a GatewayClass (group \
+                 `gateway.networking.k8s.io`) it can",
+            ));
+        }
         if !target.namespace.is_empty() {
             let problem = Problem::new("a target in another namespace is not possible");
             place.field("namespace").error(problem.hint("remove it; targets are in the policy's own namespace"));
         }
+    }
+}
+
+/// What only a waypoint's own reading of a policy can tell: path templates, what CUSTOM may look at, dry runs.
+fn check_layer7(here: Place<'_>, policy: &AuthorizationPolicy) {
+    let key = PolicyKey { namespace: policy.meta.key.namespace.clone(), name: policy.meta.key.name.clone() };
+    let trust = TrustDomains { own: "cluster.local".into(), aliases: Vec::new() };
+    let rules: Vec<RuleText> = policy.spec.rules.iter().map(PolicyRule::text).collect();
+    // Each rule on its own, so that what is wrong is told where it is.
+    for (index, rule) in rules.iter().enumerate() {
+        let one = std::slice::from_ref(rule);
+        if let Err(wrong) = HttpPolicy::read(key.clone(), policy.http_action(), false, one, &trust) {
+            let text = wrong.reason.strip_prefix("rule 0: ").unwrap_or(&wrong.reason).to_owned();
+            here.field("rules").item(index).error(Problem::new(text));
+        }
+    }
+    if policy.is_dry_run() && !matches!(policy.spec.action, PolicyAction::Allow | PolicyAction::Deny) {
+        here.field("action").error(Problem::new("only ALLOW and DENY can be dry runs"));
     }
 }
 

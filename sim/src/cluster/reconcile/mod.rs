@@ -1,14 +1,19 @@
 //! The controllers: from what is wanted to pods.
 //!
+//! - [`gateway`]: what each waypoint consists of.
 //! - [`deployment`]: moves between ReplicaSets.
 //! - [`replicas`]: keeps a number of equal pods (ReplicaSets and Jobs).
 //! - [`ordered`]: keeps numbered pods (StatefulSets).
 //! - [`per_node`]: keeps a pod on each node (DaemonSets).
 
 mod deployment;
+mod gateway;
 mod ordered;
 mod per_node;
 mod replicas;
+
+pub(crate) use gateway::is_of_this_revision;
+pub use gateway::{GATEWAY_NAME_LABEL, gateway_of};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +36,8 @@ impl Cluster {
         // Each pass moves replica counts one way only; the bound is a guard, not a budget.
         const PASSES_MAX: usize = 1000;
         for _ in 0..PASSES_MAX {
-            let mut changed = self.reconcile_deployments(at);
+            let mut changed = self.reconcile_gateways(at);
+            changed |= self.reconcile_deployments(at);
             changed |= self.reconcile_pods(at);
             changed |= self.schedule(at);
             if !changed {

@@ -137,14 +137,14 @@ fn wanted(expected: &str) -> String {
         "IntOrString" => "a whole number or text".to_owned(),
         "a sequence" => "a list".to_owned(),
         "a map" => "a mapping".to_owned(),
-        other => match other.strip_prefix("struct ") {
-            Some(name) => format!("a mapping ({name})"),
-            // The types of k8s-openapi name only themselves.
-            None if other.starts_with(|first: char| first.is_ascii_uppercase()) && !other.contains(' ') => {
-                format!("a mapping ({other})")
-            }
-            None => other.to_owned(),
-        },
+        // Types of the program mean nothing to whoever writes YAML; those of k8s-openapi name only themselves.
+        other if other.starts_with("struct ") => "a mapping".to_owned(),
+        other if other.starts_with(|first: char| first.is_ascii_uppercase()) && !other.contains(' ') => {
+            "a mapping".to_owned()
+        }
+        other if other.starts_with("enum ") => "one of its words".to_owned(),
+        other if other.starts_with("tuple struct ") || other.starts_with("newtype struct ") => "a value".to_owned(),
+        other => other.to_owned(),
     }
 }
 

@@ -76,7 +76,7 @@ fn wrong_types_are_reported_with_path_place_and_hint() {
     insta::assert_snapshot!(one("count: 65536\n"), @"f.yaml:1:8: `count`: expected a whole number, not negative (u16), found number `65536`");
     insta::assert_snapshot!(one("on: perhaps\n"), @"f.yaml:1:5: `on`: expected `true` or `false`, found text `perhaps`");
     insta::assert_snapshot!(one("items:\n  id: 1\n"), @"f.yaml:2:3: `items`: expected a list, found a mapping");
-    insta::assert_snapshot!(one("items:\n- id: 1\n- [ 2 ]\n"), @"f.yaml:3:3: `items[1]`: expected a mapping (Item), found a list");
+    insta::assert_snapshot!(one("items:\n- id: 1\n- [ 2 ]\n"), @"f.yaml:3:3: `items[1]`: expected a mapping, found a list");
     insta::assert_snapshot!(one("items:\n- {}\n"), @"f.yaml:2:3: `items[0]`: missing field `id`");
     insta::assert_snapshot!(one("mode: STRIKT\n"), @r"
     f.yaml:1:7: `mode`: unknown value `STRIKT`

@@ -14,6 +14,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use proxy_core::Host;
 use proxy_core::host::Instant;
+use proxy_core::route::GatewayKey;
 use proxy_core::state::{ConfigSource, Push, Rejected};
 use tokio::sync::Notify;
 
@@ -116,8 +117,18 @@ impl<H: Host> ControlPlane<H> {
 
     /// Starts the stream of `node`. An earlier stream of the same node ends.
     pub fn subscribe(&self, node: &str) -> Subscription<H> {
+        self.start(node, None)
+    }
+
+    /// Starts the stream of one instance of a waypoint, which is told what is for that waypoint alone too. `name` is the
+    /// instance's, different from any node's.
+    pub fn subscribe_waypoint(&self, name: &str, waypoint: GatewayKey) -> Subscription<H> {
+        self.start(name, Some(waypoint))
+    }
+
+    fn start(&self, node: &str, scope: Option<GatewayKey>) -> Subscription<H> {
         let node: Arc<str> = node.into();
-        let generation = self.shared.schedule.lock().subscribe(self.host.now(), &node);
+        let generation = self.shared.schedule.lock().subscribe(self.host.now(), &node, scope);
         if generation > 1 {
             self.shared.changed.notify_waiters();
         }
@@ -127,7 +138,11 @@ impl<H: Host> ControlPlane<H> {
     /// Breaks or restores the stream of `node`. What was on its way is lost; on return the node is sent the
     /// difference between what it last acknowledged and what is current, removals included.
     pub fn set_connected(&self, node: &str, connected: bool) {
-        self.shared.schedule.lock().set_connected(self.host.now(), node, connected);
+        let now = self.host.now();
+        let acknowledged = self.shared.schedule.lock().set_connected(now, node, connected);
+        if let Some(acknowledged) = acknowledged {
+            self.shared.observer.acknowledged(now, acknowledged);
+        }
         self.shared.changed.notify_waiters();
     }
 
@@ -165,6 +180,13 @@ pub struct Subscription<H: Host> {
     shared: Arc<Shared>,
     node: Arc<str>,
     generation: u64,
+}
+
+impl<H: Host> Subscription<H> {
+    /// What the subscriber has been told, whether it has answered or not. `None` before the first push.
+    pub(in crate::control) fn told(&self) -> Option<Arc<Resources>> {
+        self.shared.schedule.lock().told(&self.node, self.generation)
+    }
 }
 
 impl<H: Host> ConfigSource for Subscription<H> {

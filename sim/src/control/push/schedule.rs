@@ -1,16 +1,17 @@
 //! [`Schedule`]: which proxy is sent what, and when. Pure: time comes in, deadlines go out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use proxy_core::host::{Instant, Rng};
+use proxy_core::route::GatewayKey;
 use proxy_core::state::{Push, Rejected, Resource, ResourceName, SharedUpdate};
 use sha2::{Digest, Sha256};
 
 use super::PushConfig;
 use super::disorder::{Disorder, pieces};
-use crate::control::resources::{Resources, diff};
+use crate::control::resources::{Resources, diff_for};
 
 /// Counts changes of the truth from 1; 0 is "nothing was ever committed".
 pub type Revision = u64;
@@ -48,10 +49,21 @@ pub(super) struct Schedule {
     current: Arc<Version>,
     subscribers: BTreeMap<Arc<str>, Subscriber>,
     /// Differences on their way, so that subscribers in step share one.
-    differences: Vec<(Revision, Revision, Weak<SharedUpdate>)>,
+    differences: Vec<Difference>,
     next_nonce: u64,
     /// What is wrong with the path to a node; the empty name is every node.
     disorders: BTreeMap<Arc<str>, Disorder>,
+    /// To whom no stream holds, whether they subscribe or not.
+    severed: BTreeSet<Arc<str>>,
+}
+
+/// The difference between two versions as subscribers of one scope are sent it.
+#[derive(Debug)]
+struct Difference {
+    base: Revision,
+    next: Revision,
+    scope: Option<GatewayKey>,
+    update: Weak<SharedUpdate>,
 }
 
 /// When changes were noted that are not committed yet.
@@ -65,12 +77,14 @@ struct Pending {
 #[derive(Debug)]
 struct Version {
     revision: Revision,
-    resources: Resources,
+    resources: Arc<Resources>,
 }
 
 #[derive(Debug)]
 struct Subscriber {
     generation: u64,
+    /// The waypoint it is an instance of; `None` for a node's proxy.
+    scope: Option<GatewayKey>,
     connected: bool,
     delays: Rng,
     acked: Option<Arc<Version>>,
@@ -96,11 +110,12 @@ impl Schedule {
             seed,
             noted: 0,
             pending: None,
-            current: Arc::new(Version { revision: 0, resources: Resources::new() }),
+            current: Arc::new(Version { revision: 0, resources: Arc::default() }),
             subscribers: BTreeMap::new(),
             differences: Vec::new(),
             next_nonce: 1,
             disorders: BTreeMap::new(),
+            severed: BTreeSet::new(),
         }
     }
 
@@ -141,19 +156,16 @@ impl Schedule {
     pub(super) fn commit(&mut self, now: Instant, mut resources: Resources) -> Vec<Acknowledged> {
         self.pending = None;
         resources.reuse(&self.current.resources);
-        if self.current.revision > 0 && resources == self.current.resources {
+        if self.current.revision > 0 && resources == *self.current.resources {
             return self.carry_forward();
         }
-        self.current = Arc::new(Version { revision: self.noted, resources });
+        self.current = Arc::new(Version { revision: self.noted, resources: Arc::new(resources) });
         let nodes: Vec<Arc<str>> = self.subscribers.keys().cloned().collect();
-        for node in &nodes {
-            self.send(now, node);
-        }
-        Vec::new()
+        nodes.iter().filter_map(|node| self.send(now, node)).collect()
     }
 
     /// Starts a subscription of `node` from nothing; an earlier one of the same node is over.
-    pub(super) fn subscribe(&mut self, now: Instant, node: &Arc<str>) -> u64 {
+    pub(super) fn subscribe(&mut self, now: Instant, node: &Arc<str>, scope: Option<GatewayKey>) -> u64 {
         let generation = self.subscribers.get(node).map_or(1, |subscriber| subscriber.generation + 1);
         let mut hash = Sha256::new();
         hash.update(self.seed);
@@ -161,14 +173,16 @@ impl Schedule {
         hash.update(generation.to_be_bytes());
         let subscriber = Subscriber {
             generation,
-            connected: true,
+            scope,
+            connected: !self.severed.contains(node),
             delays: Rng::from_seed(hash.finalize().into()),
             acked: None,
             in_flight: None,
             rejected: BTreeMap::new(),
         };
         self.subscribers.insert(node.clone(), subscriber);
-        self.send(now, node);
+        // A first push is sent even if it is empty: nothing is acknowledged here.
+        let _ = self.send(now, node);
         generation
     }
 
@@ -187,12 +201,17 @@ impl Schedule {
         };
     }
 
-    /// Breaks or restores the stream to a node. What was on its way is lost; on return the node, which kept what it
+    /// Breaks or restores the stream to a node, or to whoever subscribes under its name later. What was on its way is lost; on return the node, which kept what it
     /// had, is sent the difference, removals included.
-    pub(super) fn set_connected(&mut self, now: Instant, node: &str, connected: bool) {
-        let Some((node, subscriber)) = self.subscribers.get_key_value(node) else { return };
+    pub(super) fn set_connected(&mut self, now: Instant, node: &str, connected: bool) -> Option<Acknowledged> {
+        if connected {
+            self.severed.remove(node);
+        } else {
+            self.severed.insert(node.into());
+        }
+        let (node, subscriber) = self.subscribers.get_key_value(node)?;
         if subscriber.connected == connected {
-            return;
+            return None;
         }
         let node = node.clone();
         if let Some(subscriber) = self.subscribers.get_mut(&node) {
@@ -200,35 +219,43 @@ impl Schedule {
             // A push that was delivered will still be answered.
             subscriber.in_flight.take_if(|in_flight| !in_flight.delivered);
         }
-        self.send(now, &node);
+        self.send(now, &node)
     }
 
-    /// Puts the difference between what `node` holds and the current version on its way, unless one is already.
-    fn send(&mut self, now: Instant, node: &Arc<str>) {
+    /// Puts the difference between what `node` holds and the current version on its way, unless one is already. If what
+    /// changed is nothing to `node`, it has acknowledged the version by that.
+    fn send(&mut self, now: Instant, node: &Arc<str>) -> Option<Acknowledged> {
         let current = self.current.clone();
         if current.revision == 0 {
-            return; // not yet in sync ourselves
+            return None; // not yet in sync ourselves
         }
-        let Some(subscriber) = self.subscribers.get_mut(node) else { return };
+        let subscriber = self.subscribers.get_mut(node)?;
         if !subscriber.connected || subscriber.in_flight.is_some() {
-            return;
+            return None;
         }
         let (base, empty);
         let from = match &subscriber.acked {
-            Some(acked) if Arc::ptr_eq(acked, &current) => return,
+            Some(acked) if Arc::ptr_eq(acked, &current) => return None,
             Some(acked) => {
                 base = acked.clone();
                 &*base
             }
             None => {
-                empty = Version { revision: 0, resources: Resources::new() };
+                empty = Version { revision: 0, resources: Arc::default() };
                 &empty
             }
         };
-        let disorder = self.disorders.get(node).or_else(|| self.disorders.get("")).copied();
-        let due = now + delay(&self.config, &mut subscriber.delays) + disorder.map_or(Duration::ZERO, |it| it.delay);
         let initial = subscriber.acked.is_none();
-        let update = difference(&mut self.differences, from, &current);
+        let update = difference(&mut self.differences, from, &current, subscriber.scope.as_ref());
+        if !initial && update.upserted.is_empty() && update.removed.is_empty() {
+            let revision = current.revision;
+            subscriber.acked = Some(current);
+            return Some(Acknowledged { node: node.clone(), revision });
+        }
+        // A later proxy of a node has the node's name and a number.
+        let place = node.split('#').next().unwrap_or_default();
+        let disorder = self.disorders.get(place).or_else(|| self.disorders.get("")).copied();
+        let due = now + delay(&self.config, &mut subscriber.delays) + disorder.map_or(Duration::ZERO, |it| it.delay);
         // The first state of all is what a proxy waits for as a whole.
         let mut rest = match disorder.filter(|_| !initial) {
             Some(disorder) => pieces(&update, &disorder, &mut subscriber.delays),
@@ -240,6 +267,7 @@ impl Schedule {
         if let Some(subscriber) = self.subscribers.get_mut(node) {
             subscriber.in_flight = Some(InFlight { version: current, due, push, delivered: false, rest });
         }
+        None
     }
 
     /// What the subscriber should do now.
@@ -269,16 +297,7 @@ impl Schedule {
     ) -> Option<Acknowledged> {
         let subscriber = self.subscribers.get_mut(node).filter(|it| it.generation == generation)?;
         let mut in_flight = subscriber.in_flight.take_if(|it| it.delivered && it.push.nonce == nonce)?;
-        if let Some(update) = in_flight.rest.pop_front() {
-            in_flight.due = now + delay(&self.config, &mut subscriber.delays);
-            in_flight.push = Push { nonce: self.next_nonce, update, initial: false };
-            in_flight.delivered = false;
-            self.next_nonce += 1;
-            subscriber.in_flight = Some(in_flight);
-            return None;
-        }
         // A refused resource is not sent again until it changes: sending the same would only be refused again.
-        let revision = in_flight.version.revision;
         if !subscriber.rejected.is_empty() {
             let update = &in_flight.push.update;
             let sent = update.upserted.iter().map(Resource::name).chain(update.removed.iter().cloned());
@@ -287,9 +306,26 @@ impl Schedule {
             }
         }
         subscriber.rejected.extend(rejected.iter().map(|it| (it.name.clone(), it.reason.clone())));
+        if let Some(update) = in_flight.rest.pop_front() {
+            in_flight.due = now + delay(&self.config, &mut subscriber.delays);
+            in_flight.push = Push { nonce: self.next_nonce, update, initial: false };
+            in_flight.delivered = false;
+            self.next_nonce += 1;
+            subscriber.in_flight = Some(in_flight);
+            return None;
+        }
+        let revision = in_flight.version.revision;
         subscriber.acked = Some(in_flight.version);
-        self.send(now, node);
-        Some(Acknowledged { node: node.clone(), revision })
+        let further = self.send(now, node);
+        Some(further.unwrap_or(Acknowledged { node: node.clone(), revision }))
+    }
+
+    /// What a subscriber was told last.
+    pub(super) fn told(&self, node: &str, generation: u64) -> Option<Arc<Resources>> {
+        let subscriber = self.subscribers.get(node).filter(|it| it.generation == generation)?;
+        let delivered = subscriber.in_flight.as_ref().filter(|in_flight| in_flight.delivered);
+        let told = delivered.map(|in_flight| &in_flight.version).or(subscriber.acked.as_ref())?;
+        Some(told.resources.clone())
     }
 
     /// The newest change.
@@ -329,18 +365,25 @@ fn delay(config: &PushConfig, delays: &mut Rng) -> Duration {
     config.delay_least + Duration::from_nanos(delays.below(nanos.saturating_add(1).max(1)))
 }
 
-/// The difference between two versions, computed once while anyone still holds it.
+/// The difference between two versions for one scope, computed once while anyone still holds it.
 fn difference(
-    known: &mut Vec<(Revision, Revision, Weak<SharedUpdate>)>,
+    known: &mut Vec<Difference>,
     from: &Version,
     to: &Version,
+    scope: Option<&GatewayKey>,
 ) -> Arc<SharedUpdate> {
-    known.retain(|(.., update)| update.strong_count() > 0);
-    let found = known.iter().find(|(base, next, _)| (*base, *next) == (from.revision, to.revision));
-    if let Some(update) = found.and_then(|(.., update)| update.upgrade()) {
+    known.retain(|known| known.update.strong_count() > 0);
+    let is_it =
+        |known: &&Difference| (known.base, known.next, known.scope.as_ref()) == (from.revision, to.revision, scope);
+    if let Some(update) = known.iter().find(is_it).and_then(|known| known.update.upgrade()) {
         return update;
     }
-    let update = SharedUpdate::new(diff(&from.resources, &to.resources));
-    known.push((from.revision, to.revision, Arc::downgrade(&update)));
+    let update = SharedUpdate::new(diff_for(&from.resources, &to.resources, scope));
+    known.push(Difference {
+        base: from.revision,
+        next: to.revision,
+        scope: scope.cloned(),
+        update: Arc::downgrade(&update),
+    });
     update
 }

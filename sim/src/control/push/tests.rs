@@ -55,7 +55,7 @@ fn changes_in_quick_succession_are_one_push() {
     assert_eq!(schedule.commit_due(), Some(at(160)));
     schedule.commit(at(160), state(&[("a", "n"), ("b", "n")]));
     let node: Arc<str> = "n".into();
-    let generation = schedule.subscribe(at(160), &node);
+    let generation = schedule.subscribe(at(160), &node, None);
     let (now, push) = receive(&mut schedule, at(160), "n", generation);
     assert!(push.initial);
     assert_eq!(uids(&push.update), ["a", "b"]);
@@ -76,7 +76,7 @@ fn endless_changes_are_pushed_after_the_debounce_maximum() {
 fn an_early_subscriber_waits_for_the_first_commit() {
     let mut schedule = schedule();
     let node: Arc<str> = "n".into();
-    let generation = schedule.subscribe(at(0), &node);
+    let generation = schedule.subscribe(at(0), &node, None);
     assert!(matches!(schedule.poll(at(0), "n", generation), Step::Wait));
     let committed = commit(&mut schedule, at(5), Resources::new());
     let (delivered, push) = receive(&mut schedule, committed, "n", generation);
@@ -93,7 +93,7 @@ fn nodes_in_step_share_one_update() {
     let pushes: Vec<Push> = nodes
         .iter()
         .map(|node| {
-            let generation = schedule.subscribe(committed, node);
+            let generation = schedule.subscribe(committed, node, None);
             receive(&mut schedule, committed, node, generation).1
         })
         .collect();
@@ -105,7 +105,7 @@ fn a_slow_node_is_sent_the_merged_difference_after_it_answers() {
     let mut schedule = schedule();
     let node: Arc<str> = "n".into();
     let committed = commit(&mut schedule, at(0), state(&[("a", "n")]));
-    let generation = schedule.subscribe(committed, &node);
+    let generation = schedule.subscribe(committed, &node, None);
     let (_, first) = receive(&mut schedule, committed, "n", generation);
     commit(&mut schedule, at(1_000), state(&[("a", "n"), ("b", "n")]));
     commit(&mut schedule, at(2_000), state(&[("c", "n")]));
@@ -127,7 +127,7 @@ fn a_wrong_nonce_acknowledges_nothing() {
     let mut schedule = schedule();
     let node: Arc<str> = "n".into();
     let committed = commit(&mut schedule, at(0), state(&[("a", "n")]));
-    let generation = schedule.subscribe(committed, &node);
+    let generation = schedule.subscribe(committed, &node, None);
     let (now, push) = receive(&mut schedule, committed, "n", generation);
     assert_eq!(schedule.answer(now, &node, generation, push.nonce + 1, &[]), None);
     assert_eq!(schedule.acked("n"), None);
@@ -138,7 +138,7 @@ fn a_change_that_comes_to_nothing_is_not_pushed_and_counts_as_held() {
     let mut schedule = schedule();
     let node: Arc<str> = "n".into();
     let committed = commit(&mut schedule, at(0), state(&[("a", "n")]));
-    let generation = schedule.subscribe(committed, &node);
+    let generation = schedule.subscribe(committed, &node, None);
     let (now, push) = receive(&mut schedule, committed, "n", generation);
     schedule.answer(now, &node, generation, push.nonce, &[]);
     schedule.changed(at(5_000));
@@ -155,7 +155,7 @@ fn a_node_that_was_cut_off_learns_of_removals_when_it_returns() {
     let mut schedule = schedule();
     let node: Arc<str> = "n".into();
     let committed = commit(&mut schedule, at(0), state(&[("a", "n"), ("b", "n")]));
-    let generation = schedule.subscribe(committed, &node);
+    let generation = schedule.subscribe(committed, &node, None);
     let (now, push) = receive(&mut schedule, committed, "n", generation);
     schedule.answer(now, &node, generation, push.nonce, &[]);
     schedule.set_connected(at(1_000), "n", false);
@@ -173,8 +173,8 @@ fn a_new_subscription_of_a_node_ends_the_old_one() {
     let mut schedule = schedule();
     let node: Arc<str> = "n".into();
     let committed = commit(&mut schedule, at(0), state(&[("a", "n")]));
-    let old = schedule.subscribe(committed, &node);
-    let new = schedule.subscribe(committed, &node);
+    let old = schedule.subscribe(committed, &node, None);
+    let new = schedule.subscribe(committed, &node, None);
     assert!(matches!(schedule.poll(committed + FAR, "n", old), Step::Over));
     schedule.unsubscribe("n", old);
     assert!(receive(&mut schedule, committed, "n", new).1.initial);
@@ -185,7 +185,7 @@ fn a_refused_resource_is_remembered_until_it_is_sent_anew() {
     let mut schedule = schedule();
     let node: Arc<str> = "n".into();
     let committed = commit(&mut schedule, at(0), state(&[("a", "n"), ("b", "n")]));
-    let generation = schedule.subscribe(committed, &node);
+    let generation = schedule.subscribe(committed, &node, None);
     let (now, push) = receive(&mut schedule, committed, "n", generation);
     let refused = Rejected { name: push.update.upserted[0].name(), reason: "no".to_owned() };
     schedule.answer(now, &node, generation, push.nonce, std::slice::from_ref(&refused));

@@ -63,7 +63,7 @@ pub(super) fn convert(policy: &AuthorizationPolicy, root_namespace: &str) -> Con
         .iter()
         // An ALLOW that we cannot check in full must not admit on the part we can.
         .filter(|rule| action == Action::Deny || !has_layer7(rule))
-        .map(|rule| converter.rule(rule))
+        .flat_map(|rule| converter.rules(rule))
         .collect();
     let enforceable = rules.iter().any(is_satisfiable);
     let remark = (layer7 > 0).then(|| match (action, enforceable) {
@@ -121,16 +121,29 @@ struct Converter<'a> {
 }
 
 impl Converter<'_> {
-    fn rule(&self, rule: &PolicyRule) -> Rule {
-        let mut clauses = Vec::new();
-        if !rule.to.is_empty() {
-            clauses.push(Clause { matches: rule.to.iter().map(|to| self.operation(&to.operation)).collect() });
+    /// One rule, and one more for each source that takes two clauses to say.
+    fn rules(&self, rule: &PolicyRule) -> Vec<Rule> {
+        let sources: Vec<(Match, Vec<StringMatch>)> = rule.from.iter().map(|from| self.source(&from.source)).collect();
+        let (plain, restricted): (Vec<_>, Vec<_>) = sources.into_iter().partition(|(_, domains)| domains.is_empty());
+        let mut alternatives = Vec::new();
+        if !plain.is_empty() || rule.from.is_empty() {
+            let matches: Vec<Match> = plain.into_iter().map(|(matching, _)| matching).collect();
+            alternatives.push(if matches.is_empty() { vec![] } else { vec![Clause { matches }] });
         }
-        if !rule.from.is_empty() {
-            clauses.push(Clause { matches: rule.from.iter().map(|from| self.source(&from.source)).collect() });
-        }
-        clauses.extend(rule.when.iter().map(|condition| Clause { matches: vec![self.condition(condition)] }));
-        Rule { clauses }
+        alternatives.extend(restricted.into_iter().map(|(matching, principals)| {
+            let domains = Match { principals, ..Match::default() };
+            vec![Clause { matches: vec![matching] }, Clause { matches: vec![domains] }]
+        }));
+        let in_full = |from: Vec<Clause>| {
+            let mut clauses = Vec::new();
+            if !rule.to.is_empty() {
+                clauses.push(Clause { matches: rule.to.iter().map(|to| self.operation(&to.operation)).collect() });
+            }
+            clauses.extend(from);
+            clauses.extend(rule.when.iter().map(|condition| Clause { matches: vec![self.condition(condition)] }));
+            Rule { clauses }
+        };
+        alternatives.into_iter().map(in_full).collect()
     }
 
     fn operation(&self, operation: &Operation) -> Match {
@@ -140,7 +153,8 @@ impl Converter<'_> {
         building.finish()
     }
 
-    fn source(&self, source: &PolicySource) -> Match {
+    /// A source, and what its principal must satisfy besides, if one list of patterns cannot say both.
+    fn source(&self, source: &PolicySource) -> (Match, Vec<StringMatch>) {
         let account = |text: &str| Some(service_account(text, self.namespace));
         let mut building = Building::new(self.action);
         building.matching.source_ips = building.read(&source.ip_blocks, ip_block);
@@ -151,10 +165,10 @@ impl Converter<'_> {
         building.matching.not_service_accounts = building.read_not(&source.not_service_accounts, account);
         building.matching.principals = building.read(&source.principals, string);
         building.matching.not_principals = building.read_not(&source.not_principals, string);
-        building.restrict_to_trust_domains(&source.trust_domains);
+        let besides = building.restrict_to_trust_domains(&source.trust_domains);
         let foreign = building.read_not(&source.not_trust_domains, trust_domain);
         building.matching.not_principals.extend(foreign);
-        building.finish()
+        (building.finish(), besides)
     }
 
     fn condition(&self, condition: &Condition) -> Match {
@@ -216,22 +230,28 @@ impl Building {
         read
     }
 
-    /// Narrows `principals` to these trust domains, as far as a principal pattern can say it.
-    fn restrict_to_trust_domains(&mut self, trust_domains: &[String]) {
+    /// Narrows `principals` to these trust domains, as far as a principal pattern can say it. Returned are the domains as
+    /// patterns, if principals are known by their ends: then both must hold.
+    fn restrict_to_trust_domains(&mut self, trust_domains: &[String]) -> Vec<StringMatch> {
         if trust_domains.is_empty() {
-            return;
+            return Vec::new();
         }
         let domains: Vec<Option<StringMatch>> = trust_domains.iter().map(|text| trust_domain(text)).collect();
-        if self.matching.principals.is_empty() {
-            self.matching.principals = domains.iter().flatten().cloned().collect();
+        let by_end = self.matching.principals.iter().any(|principal| matches!(principal, StringMatch::Suffix(_)));
+        if self.matching.principals.is_empty() || by_end {
+            let mut patterns: Vec<StringMatch> = domains.iter().flatten().cloned().collect();
             if domains.iter().any(Option::is_none) {
                 // An ALLOW does without that domain; a DENY asks for any identity instead.
                 match self.action {
-                    Action::Allow => self.unsayable |= self.matching.principals.is_empty(),
-                    Action::Deny => self.matching.principals = vec![StringMatch::Presence],
+                    Action::Allow => self.unsayable |= patterns.is_empty(),
+                    Action::Deny => patterns = vec![StringMatch::Presence],
                 }
             }
-            return;
+            if by_end {
+                return patterns;
+            }
+            self.matching.principals = patterns;
+            return Vec::new();
         }
         let mut narrowed = Vec::new();
         for principal in &self.matching.principals {
@@ -248,6 +268,7 @@ impl Building {
         // Nothing satisfies both: no caller matches, whatever the action.
         self.never |= narrowed.is_empty();
         self.matching.principals = narrowed;
+        Vec::new()
     }
 
     /// The match. One that no caller may satisfy is the empty match, which never matches.

@@ -10,18 +10,19 @@ use super::labels::{canonical_name, canonical_revision, has_native_tunnel, workl
 use super::service::{Memberships, Named, Services, entry_ports};
 use crate::cluster::istio::{ExternalEndpoint, Resolution, ServiceEntry, WorkloadEntry, WorkloadEntrySpec};
 use crate::cluster::service::EndpointPort;
-use crate::cluster::{Cluster, ClusterConfig, EndpointSlice, Protocol};
+use crate::cluster::{Cluster, ClusterConfig, EndpointSlice, Labels, Protocol};
 
 /// All of them. One whose uid is taken (the same address written twice in one entry) counts once.
-pub(super) fn workloads(
-    cluster: &Cluster,
+pub(super) fn workloads<'a>(
+    cluster: &'a Cluster,
     memberships: &Memberships<'_>,
     attachments: &Attachments<'_>,
-) -> Vec<Workload> {
+) -> Vec<(Workload, &'a Labels)> {
     let config = cluster.config();
     let mut all = Vec::new();
     for entry in cluster.workload_entries() {
-        all.extend(of_entry(entry, config, memberships, attachments));
+        let workload = of_entry(entry, config, memberships, attachments);
+        all.extend(workload.map(|workload| (workload, &entry.meta.labels)));
     }
     for entry in cluster.service_entries() {
         of_service_entry(entry, config, memberships, attachments, &mut all);
@@ -50,17 +51,18 @@ fn of_entry(
         addresses,
         hostname,
         authorization_policies: attachments.of(meta.namespace(), &meta.labels),
+        waypoint: attachments.waypoints.of_workload(meta.namespace(), &meta.labels),
         services: memberships.of_entry(meta.namespace(), &meta.labels, &entry.spec.ports),
         ..described(&entry.spec, &meta.key.namespace, &meta.labels, name, config)
     })
 }
 
-fn of_service_entry(
-    entry: &ServiceEntry,
+fn of_service_entry<'a>(
+    entry: &'a ServiceEntry,
     config: &ClusterConfig,
     memberships: &Memberships<'_>,
     attachments: &Attachments<'_>,
-    all: &mut Vec<Workload>,
+    all: &mut Vec<(Workload, &'a Labels)>,
 ) {
     let meta = &entry.meta;
     let kind = "networking.istio.io/ServiceEntry";
@@ -73,15 +75,17 @@ fn of_service_entry(
         let name = workload_name(&endpoint.labels).unwrap_or_else(|| meta.key.name.clone());
         let services: Services =
             memberships.hosts_of(entry).map(|host| (host.key.clone(), entry_ports(entry, &endpoint.ports))).collect();
-        all.push(Workload {
+        let workload = Workload {
             uid: uid(config, kind, &[meta.namespace(), meta.name(), &address]),
             name: meta.key.name.clone(),
             addresses,
             hostname,
             authorization_policies: attachments.of(meta.namespace(), &endpoint.labels),
+            waypoint: attachments.waypoints.of_workload(meta.namespace(), &endpoint.labels),
             services,
             ..described(endpoint, &meta.key.namespace, &endpoint.labels, name, config)
-        });
+        };
+        all.push((workload, &endpoint.labels));
     }
     let by_name = matches!(entry.resolution, Resolution::Dns | Resolution::DnsRoundRobin);
     if !by_name || !entry.endpoints.is_empty() || entry.workload_selector.is_some() {
@@ -90,7 +94,7 @@ fn of_service_entry(
     // Nothing but names: each host is its own endpoint, resolved when it is dialled.
     for host in memberships.hosts_of(entry).filter(|host| !host.key.hostname.starts_with('*')) {
         let hostname = host.key.hostname.clone();
-        all.push(Workload {
+        let workload = Workload {
             uid: uid(config, kind, &[meta.namespace(), meta.name(), &hostname]),
             name: meta.key.name.clone(),
             namespace: meta.key.namespace.clone(),
@@ -104,7 +108,8 @@ fn of_service_entry(
             services: Services::from([(host.key.clone(), entry_ports(entry, &Default::default()))]),
             hostname: Some(hostname),
             ..Workload::default()
-        });
+        };
+        all.push((workload, &meta.labels));
     }
 }
 
@@ -112,7 +117,7 @@ fn of_service_entry(
 fn described(
     spec: &WorkloadEntrySpec,
     namespace: &Arc<str>,
-    labels: &crate::cluster::Labels,
+    labels: &Labels,
     name: Arc<str>,
     config: &ClusterConfig,
 ) -> Workload {
@@ -150,13 +155,18 @@ pub(super) fn slice_ports(slice: &EndpointSlice, service: &Named<'_>) -> Vec<Por
         .collect()
 }
 
-fn of_slice(slice: &EndpointSlice, service: &Named<'_>, config: &ClusterConfig, all: &mut Vec<Workload>) {
+fn of_slice<'a>(
+    slice: &'a EndpointSlice,
+    service: &Named<'_>,
+    config: &ClusterConfig,
+    all: &mut Vec<(Workload, &'a Labels)>,
+) {
     let meta = &slice.meta;
     let ports = slice_ports(slice, service);
     for endpoint in slice.endpoints.iter().filter(|endpoint| endpoint.pod.is_none()) {
         for address in &endpoint.addresses {
             let address_text = address.to_string();
-            all.push(Workload {
+            let workload = Workload {
                 uid: uid(config, "discovery.k8s.io/EndpointSlice", &[meta.namespace(), meta.name(), &address_text]),
                 name: meta.key.name.clone(),
                 namespace: meta.key.namespace.clone(),
@@ -171,7 +181,8 @@ fn of_slice(slice: &EndpointSlice, service: &Named<'_>, config: &ClusterConfig, 
                 services: Services::from([(service.key.clone(), ports.clone())]),
                 network_mode: NetworkMode::HostNetwork,
                 ..Workload::default()
-            });
+            };
+            all.push((workload, &meta.labels));
         }
     }
 }

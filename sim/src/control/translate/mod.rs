@@ -1,12 +1,14 @@
 //! [`translate`]: a cluster to what proxies are told. Pure; Kubernetes and Istio words stop here.
 
 mod authorization;
+pub(crate) mod binding;
 mod external;
 mod labels;
 mod peer_authentication;
-mod service;
+pub(crate) mod service;
 #[cfg(test)]
 mod tests;
+pub(crate) mod traffic;
 mod virtual_service;
 mod workload;
 
@@ -17,10 +19,14 @@ use proxy_core::policy::PolicyKey;
 use proxy_core::state::Resource;
 
 use self::authorization::SelectorPolicies;
+use self::binding::Waypoints;
 use self::peer_authentication::PeerModes;
 use self::service::Memberships;
+use self::traffic::catalogue::Catalogue;
+use self::traffic::{Context, Members};
 pub use self::virtual_service::virtual_services;
 use super::Resources;
+use crate::cluster::istio::AuthorizationPolicy;
 use crate::cluster::{Cluster, Labels, Source};
 
 /// What a cluster comes to.
@@ -66,26 +72,44 @@ pub fn translate(cluster: &Cluster) -> Translation {
         translation.resources.insert(Resource::Authorization(Arc::new(authorization)));
     }
     let memberships = Memberships::new(cluster);
-    for service in memberships.records() {
+    let waypoints = Waypoints::new(cluster);
+    for service in memberships.records(&waypoints) {
         translation.resources.insert(Resource::Service(service));
     }
-    let attachments = Attachments { selectors, peers };
+    let attachments = Attachments { selectors, peers, waypoints: &waypoints };
+    let mut members = Members::new();
     let nodes: BTreeMap<&str, _> = cluster.nodes().map(|node| (node.meta.name(), node.locality())).collect();
     for pod in cluster.pods() {
         if let Some(workload) = workload::of_pod(pod, cluster.config(), &nodes, &memberships, &attachments) {
+            for service in workload.services.keys() {
+                members.entry(service.clone()).or_default().push((workload.uid.clone(), &pod.meta.labels));
+            }
             translation.resources.insert(Resource::Workload(Arc::new(workload)));
         }
     }
-    for workload in external::workloads(cluster, &memberships, &attachments) {
+    for (workload, labels) in external::workloads(cluster, &memberships, &attachments) {
+        for service in workload.services.keys() {
+            members.entry(service.clone()).or_default().push((workload.uid.clone(), labels));
+        }
         translation.resources.insert_if_absent(Resource::Workload(Arc::new(workload)));
+    }
+    if waypoints.ours().next().is_some() {
+        let context = Context::new(cluster, Catalogue::new(cluster, &memberships));
+        context.tell(&waypoints, &members, &mut translation.resources);
     }
     translation
 }
 
-/// Which policies a workload must name.
+/// What ztunnels enforce otherwise than a policy says; `None` if it is enforced as written.
+pub(super) fn layer4_remark(cluster: &Cluster, policy: &AuthorizationPolicy) -> Option<String> {
+    authorization::convert(policy, &cluster.config().root_namespace).notice(policy).map(|notice| notice.text)
+}
+
+/// Which policies a workload must name, and which waypoint it is behind.
 struct Attachments<'a> {
     selectors: SelectorPolicies<'a>,
     peers: PeerModes<'a>,
+    waypoints: &'a Waypoints<'a>,
 }
 
 impl Attachments<'_> {

@@ -10,24 +10,25 @@ use proxy_core::state::{
     PortMapping, RoutingScope, Service as Record, ServicePort as RecordPort,
 };
 
+use super::binding::{Attachment, Waypoints};
 use super::labels::selects;
 use crate::cluster::istio::{Resolution, ServiceEntry, ServiceEntryPort};
 use crate::cluster::{
-    Cluster, ClusterConfig, EndpointSlice, Exposure, IpFamily, Labels, ObjectName, Pod, Protocol, Service, ServicePort,
-    TargetPort,
+    Cluster, ClusterConfig, EndpointSlice, Exposure, IpFamily, Labels, Meta, ObjectName, Pod, Protocol, Service,
+    ServicePort, TargetPort,
 };
 
 /// Annotation of a Service or a namespace.
 const TRAFFIC_DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
 
 /// A Kubernetes Service under the name proxies know it by.
-pub(super) struct Named<'a> {
+pub(crate) struct Named<'a> {
     pub(super) key: NamespacedHostname,
     pub(super) service: &'a Service,
 }
 
 /// A host of a ServiceEntry that survived deduplication.
-pub(super) struct NamedHost<'a> {
+pub(crate) struct NamedHost<'a> {
     pub(super) key: NamespacedHostname,
     pub(super) entry: &'a ServiceEntry,
     /// Wins over hosts of the same name in other namespaces.
@@ -35,7 +36,7 @@ pub(super) struct NamedHost<'a> {
 }
 
 /// Every service there is, and what decides who belongs to it.
-pub(super) struct Memberships<'a> {
+pub(crate) struct Memberships<'a> {
     config: &'a ClusterConfig,
     /// Annotation of the namespace.
     distributions: BTreeMap<&'a str, &'a str>,
@@ -51,7 +52,7 @@ pub(super) struct Memberships<'a> {
 pub(super) type Services = BTreeMap<NamespacedHostname, Vec<PortMapping>>;
 
 impl<'a> Memberships<'a> {
-    pub(super) fn new(cluster: &'a Cluster) -> Self {
+    pub(crate) fn new(cluster: &'a Cluster) -> Self {
         let config = cluster.config();
         let mut services: BTreeMap<&str, Vec<Named<'_>>> = BTreeMap::new();
         for service in cluster.services() {
@@ -83,10 +84,10 @@ impl<'a> Memberships<'a> {
     }
 
     /// The records, in order of namespace and name.
-    pub(super) fn records(&self) -> Vec<Arc<Record>> {
-        let kubernetes = self.services.values().flatten().map(|named| Arc::new(self.record(named)));
-        let external = self.hosts.values().flatten().map(|host| Arc::new(external_record(host, self.config)));
-        kubernetes.chain(external).collect()
+    pub(super) fn records(&self, waypoints: &Waypoints<'_>) -> Vec<Arc<Record>> {
+        let kubernetes = self.services.values().flatten().map(|named| (self.record(named), &named.service.meta));
+        let external = self.external().map(|host| (external_record(host, self.config), &host.entry.meta));
+        kubernetes.chain(external).map(|(record, meta)| Arc::new(behind(record, meta, waypoints))).collect()
     }
 
     /// What a pod belongs to.
@@ -137,6 +138,11 @@ impl<'a> Memberships<'a> {
     pub(super) fn hosts_of(&self, entry: &ServiceEntry) -> impl Iterator<Item = &NamedHost<'a>> {
         let hosts = self.hosts.get(entry.meta.namespace()).into_iter().flatten();
         hosts.filter(move |host| host.entry.meta.key == entry.meta.key)
+    }
+
+    /// Hosts of ServiceEntries that are sent, by namespace and name.
+    pub(super) fn external(&self) -> impl Iterator<Item = &NamedHost<'a>> {
+        self.hosts.values().flatten()
     }
 
     /// Kubernetes Services that are more than an alias, by namespace and name.
@@ -194,6 +200,16 @@ impl<'a> Memberships<'a> {
         };
         Some(LoadBalancing { routing_preference: scopes.to_vec(), mode, health_policy })
     }
+}
+
+/// A record with the waypoints its object is bound to.
+fn behind(mut record: Record, meta: &Meta, waypoints: &Waypoints<'_>) -> Record {
+    let binding = waypoints.binding(meta.namespace(), &meta.labels, Attachment::Service);
+    if let Some(primary) = binding.waypoint() {
+        record.waypoint = waypoints.address(primary);
+        record.weighted_waypoints = waypoints.weighted(meta.namespace(), &meta.labels, &meta.annotations, primary);
+    }
+    record
 }
 
 /// `<name>.<namespace>.svc.<cluster domain>` in its namespace.

@@ -40,7 +40,7 @@ pub(super) fn of_pod(
         tunnel_protocol: if enrolled || native_tunnel { TunnelProtocol::Hbone } else { TunnelProtocol::None },
         trust_domain: config.trust_domain.clone(),
         service_account: pod.spec.service_account.clone(),
-        waypoint: None,
+        waypoint: attachments.waypoints.of_workload(namespace, labels),
         node: pod.node.clone().unwrap_or_else(|| "".into()),
         canonical_name: canonical_name(labels, &name),
         canonical_revision: canonical_revision(labels),

@@ -4,9 +4,11 @@
 //! where the two disagree, one of them is wrong.
 
 mod endpoints;
+mod names;
 mod policy;
 
 pub(super) use endpoints::{Endpoint, endpoints};
+pub(super) use names::meaning;
 pub(super) use policy::{Attempt, Judgement, judge};
 
 #[cfg(test)]

@@ -38,6 +38,12 @@ fn source() -> impl Strategy<Value = String> {
         &["'*'", "cluster.local/ns/web/sa/front", "'*/sa/front'", "'cluster.local/ns/we*'", "other/ns/web/sa/front"];
     let namespaces = &["web", "shop", "'*'", "'we*'", "'*op'"];
     let blocks = &["10.244.0.0/16", "10.0.0.7", "0.0.0.0/0", "192.168.0.0/24"];
+    // All but those that begin with a star and go on: no pattern of principals says them.
+    let domains = &["cluster.local", "other", "'clu*'", "'*'"];
+    let domains = prop_oneof![
+        2 => Just(String::new()),
+        1 => (field("trustDomains", domains), field("notTrustDomains", domains)).prop_map(|(a, b)| a + &b),
+    ];
     let fields = (
         field("principals", principals),
         field("notPrincipals", principals),
@@ -46,9 +52,10 @@ fn source() -> impl Strategy<Value = String> {
         field("ipBlocks", blocks),
         field("notIpBlocks", blocks),
         prop_oneof![6 => Just(String::new()), 1 => field("requestPrincipals", &["'*'", "issuer/subject"])],
+        domains,
     );
     fields
-        .prop_map(|(a, b, c, d, e, f, g)| [a, b, c, d, e, f, g].concat())
+        .prop_map(|(a, b, c, d, e, f, g, h)| [a, b, c, d, e, f, g, h].concat())
         .prop_filter("a source says something", |text| !text.is_empty())
         .prop_map(|text| format!("{{source: {{{text}}}}}"))
 }

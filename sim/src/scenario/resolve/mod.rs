@@ -4,36 +4,42 @@
 //! The cluster's objects are played forward step by step on a copy, without a network, so that a step may name what an earlier
 //! step made.
 
+mod app;
 mod expectation;
 mod fault;
 mod files;
 mod heading;
 mod held;
 mod inline;
+mod keys;
 mod names;
+mod request;
 mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_core::host::Instant;
 
 use self::files::Files;
-use super::plan::{AppRule, ParsedManifest, Plan, PlannedLoad};
+use super::plan::{ParsedManifest, Plan, PlannedLoad};
 use super::schema::{
-    AnswerWay, AppSection, ClusterSection, DelayForm, Family, LoadSection, Manifest, ManifestSource, Nodes, ReuseWay,
-    ScenarioFile,
+    ClusterSection, DeliveryWay, Family, LoadSection, Manifest, ManifestSource, Nodes, ReuseWay, ScenarioFile,
 };
-use crate::app::{Answer, Behaviour, Delay, Scheme};
+use crate::app::{Scheme, TokenKey};
 use crate::cluster::diagnostic::{Diagnostic, Problem, Source};
 use crate::cluster::yaml::{self, Document, Position, Spanned};
 use crate::cluster::{AddressReuse, ApplyOptions, Cluster, ClusterConfig, IpFamily, NodeConfig};
+use crate::mesh::Delivery;
 
 /// The ids of all invariants.
 const INVARIANTS: [&str; 15] =
     ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I15"];
 
+/// No run is longer, in virtual time.
+const LONGEST_RUN: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The most requests of one load or one step.
 const MOST_REQUESTS: u128 = 10_000_000;
 
@@ -118,8 +124,12 @@ struct Resolver {
     cluster_config: ClusterConfig,
     /// Played forward with the steps.
     cluster: Cluster,
+    /// Every policy there ever is, `namespace/name`.
+    policies: BTreeSet<String>,
     wrong: Vec<Diagnostic>,
     notices: Vec<Diagnostic>,
+    /// Keys that sign tokens, by name.
+    keys: BTreeMap<String, TokenKey>,
     /// Names of held streams so far.
     held: Vec<String>,
     /// Those of them that a step has closed.
@@ -141,8 +151,10 @@ impl Resolver {
             files,
             cluster_config,
             cluster,
+            policies: BTreeSet::new(),
             wrong: vec![],
             notices: vec![],
+            keys: BTreeMap::new(),
             held: vec![],
             closed: vec![],
         })
@@ -150,6 +162,7 @@ impl Resolver {
 
     fn plan(mut self, read: &ScenarioFile) -> Result<Plan, Vec<Diagnostic>> {
         self.heading(read);
+        self.keys(&read.keys);
         let mut manifests = Vec::new();
         for manifest in &read.cluster.manifests {
             if let Some(parsed) = self.manifest(manifest, manifest.position) {
@@ -166,6 +179,7 @@ impl Resolver {
         let loads: Vec<PlannedLoad> = read.load.iter().filter_map(|load| self.load(load)).collect();
         self.twice("load", read.load.iter().map(|load| (&*load.name, load.position)));
         let steps = self.steps(&read.steps);
+        self.deciding_policies(read);
         let apps = read.apps.iter().filter_map(|app| self.app(app, &start)).collect();
         let switched_off = self.switched_off(&read.invariants);
         if !self.wrong.is_empty() {
@@ -178,6 +192,10 @@ impl Resolver {
             file: self.document.file.clone(),
             seed: read.seed,
             cluster: self.cluster_config,
+            delivery: match read.cluster.control_plane.delivery {
+                None | Some(DeliveryWay::Modelled) => Delivery::Modelled,
+                Some(DeliveryWay::Wire) => Delivery::Wire,
+            },
             manifests,
             network: read.network.clone(),
             apps,
@@ -217,7 +235,13 @@ impl Resolver {
     fn manifest(&mut self, manifest: &Manifest, position: Position) -> Option<ParsedManifest> {
         let documents = match &manifest.source {
             ManifestSource::File(name) => match self.files.read(name) {
-                Ok(bytes) => yaml::parse_bytes(&self.files.shown(name), &bytes),
+                Ok(bytes) => {
+                    let shown = self.files.shown(name);
+                    match std::str::from_utf8(&bytes) {
+                        Ok(text) if keys::are_named(text) => yaml::parse(&shown, &self.with_key_sets(text, position)?),
+                        _ => yaml::parse_bytes(&shown, &bytes),
+                    }
+                }
                 Err(error) => {
                     let problem = Problem::new(format!("manifest `{name}` cannot be read: {error}"))
                         .hint("paths are relative to the scenario file");
@@ -226,7 +250,8 @@ impl Resolver {
                 }
             },
             ManifestSource::Inline(text) => {
-                inline::parse(&self.document.file, text, manifest.position.unwrap_or(position))
+                let text = self.with_key_sets(text, position)?;
+                inline::parse(&self.document.file, &text, manifest.position.unwrap_or(position))
             }
         };
         match documents {
@@ -246,38 +271,14 @@ impl Resolver {
             Ok(applied) => self.notices.extend(applied.notices),
             Err(wrong) => self.wrong.extend(wrong),
         }
-    }
-
-    /// A workload that is there at the start, or (the cluster has been played to its end by now) that a step makes.
-    fn app(&mut self, app: &AppSection, start: &Cluster) -> Option<AppRule> {
-        let workload = names::pods_of(start, &app.workload).or_else(|_| names::pods_of(&self.cluster, &app.workload));
-        let workload = self.check(app.workload.position, workload)?;
-        if let Some(status) = app.status.filter(|status| !(200..=599).contains(status)) {
-            self.complain(app.workload.position, Problem::new(format!("an answer cannot have status {status}")));
-        }
-        let behaviour = Behaviour {
-            status: app.status.unwrap_or(200),
-            delay: match app.delay {
-                None => Delay::None,
-                Some(DelayForm::Fixed(time)) => Delay::Fixed(time.0),
-                Some(DelayForm::Range(span)) => Delay::Uniform { least: span.from, most: span.to },
-            },
-            body_bytes: app.body.map_or(0, |size| size.0),
-            answer: match app.answer {
-                AnswerWay::Echo => Answer::Echo,
-                AnswerWay::EchoThenClose => Answer::EchoThenClose,
-                AnswerWay::HalfClose => Answer::HalfClose,
-                AnswerWay::Never => Answer::Never,
-                AnswerWay::Close => Answer::Close,
-                AnswerWay::Reset => Answer::Reset,
-            },
-            read_rate: app.read_rate.map(|size| size.0),
-        };
-        Some(AppRule { workload, port: app.port, behaviour: Arc::new(behaviour) })
+        self.policies.extend(self.cluster.authorization_policies().map(|policy| policy.meta.key.to_string()));
     }
 
     /// A load nobody would wait for is a slip of the pen.
     fn bounded(&mut self, load: &Spanned<LoadSection>) {
+        if load.during.to > LONGEST_RUN {
+            self.complain(load.position, Problem::new("a load ends at most 30 days after the start"));
+        }
         let span = load.during.to.saturating_sub(load.during.from);
         let requests = span.as_nanos().saturating_mul(load.rate.count.into()) / load.rate.per.as_nanos().max(1);
         if requests > MOST_REQUESTS {
@@ -323,9 +324,12 @@ impl Resolver {
             keep_alive: load.keep_alive,
             method: self.method(&load.method, load.position)?,
             headers: self.headers(&load.headers, load.position)?,
-            body: steps::made_up_body(load.body_size),
+            body: request::made_up_body(load.body_size),
             timeout: load.timeout.0,
-            expect: self.expectation(load.expect.as_ref(), expectation::Of::Load)?,
+            expect: match &load.expect {
+                Some(expect) => Some(self.expectation(expect, expect.position, expectation::Of::Load, None)?),
+                None => None,
+            },
             summary,
         })
     }

@@ -79,6 +79,7 @@ fn names_of<'a>(
         Kind::WorkloadEntry => Box::new(cluster.workload_entries().map(|object| &object.meta)),
         Kind::AuthorizationPolicy => Box::new(cluster.authorization_policies().map(|object| &object.meta)),
         Kind::PeerAuthentication => Box::new(cluster.peer_authentications().map(|object| &object.meta)),
+        _ => Box::new(cluster.traffic().filter(move |object| object.kind() == kind).map(|object| object.meta())),
     };
     metas
         .map(|meta| (meta.namespace(), meta.name()))

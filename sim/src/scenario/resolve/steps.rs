@@ -1,25 +1,19 @@
 //! Steps, resolved in order of time.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use bytes::Bytes;
 use proxy_core::host::Instant;
 
 use super::expectation::Of;
-use super::{MOST_REQUESTS, Resolver, names};
-use crate::app::{Headers, Reading, Scheme};
+use super::{LONGEST_RUN, Resolver, names};
+use crate::app::{Reading, Scheme};
 use crate::cluster::diagnostic::Problem;
-use crate::cluster::yaml::{Position, Spanned};
+use crate::cluster::yaml::Spanned;
 use crate::cluster::{LabelChange, ObjectReference};
 use crate::record::Outcome;
 use crate::scenario::plan::{
-    Action, ConnectPlan, Destination, HbonePlan, ParsedManifest, PlannedStep, RequestPlan, ShownCertificate,
+    Action, ConnectPlan, Destination, HbonePlan, ParsedManifest, PlannedStep, ShownCertificate,
 };
-use crate::scenario::quantity::Size;
 use crate::scenario::schema::{
-    ClosingWay, ConnectStep, Expect, HboneStep, HttpVersion, LabelStep, Manifest, ManifestSource, OneOrMany, ReadWay,
-    RequestStep, Step,
+    ClosingWay, ConnectStep, Expect, HboneStep, LabelStep, Manifest, ManifestSource, OneOrMany, ReadWay, Step,
 };
 
 impl Resolver {
@@ -30,10 +24,14 @@ impl Resolver {
     }
 
     fn step(&mut self, step: &Spanned<Step>) -> Option<PlannedStep> {
+        if step.at.0 > LONGEST_RUN {
+            let problem = Problem::new("a step is at most 30 days after the start");
+            self.complain(step.position, problem.hint("virtual time passes fast, but not for nothing: shorten `at`"));
+            return None;
+        }
         let at = Instant::START + step.at.0;
         self.cluster.step(at);
         self.one_action(step)?;
-        let expect = step.expect.as_ref();
         let of = if step.request.is_some() {
             Of::Request
         } else if step.connect.is_some() {
@@ -44,21 +42,24 @@ impl Resolver {
             Of::Check
         } else if step.hbone.is_some() {
             Of::Hbone
+        } else if step.inspect.is_some() {
+            Of::Inspect
         } else {
             Of::Change
         };
         let action = self.action(step, at);
         // Both are looked at, so that one run of the command shows all that is wrong.
-        let expect = self.expectation(expect, of);
+        let requests = step.request.as_ref().map(|request| u64::from(request.count));
+        let before = self.wrong.len();
+        let mut expect = Vec::new();
+        for (form, position) in step.expect.iter().flat_map(Spanned::items) {
+            expect.extend(self.expectation(form, position, of, requests));
+        }
         let (action, summary) = action?;
-        Some(PlannedStep {
-            at,
-            source: self.source(step.position),
-            note: step.note.clone(),
-            summary,
-            action,
-            expect: expect?,
-        })
+        if self.wrong.len() > before {
+            return None;
+        }
+        Some(PlannedStep { at, source: self.source(step.position), note: step.note.clone(), summary, action, expect })
     }
 
     fn one_action(&mut self, step: &Spanned<Step>) -> Option<()> {
@@ -69,6 +70,7 @@ impl Resolver {
             ("close", step.close.is_some()),
             ("check", step.check.is_some()),
             ("hbone", step.hbone.is_some()),
+            ("inspect", step.inspect.is_some()),
             ("apply", step.apply.is_some()),
             ("delete", step.delete.is_some()),
             ("label", step.label.is_some()),
@@ -91,11 +93,17 @@ impl Resolver {
     }
 
     fn action(&mut self, step: &Step, at: Instant) -> Option<(Action, String)> {
+        let missing = |expect: &Expect| expect.outcome == Some(Outcome::NoSuchHost);
+        let may_miss = step.expect.iter().flat_map(Spanned::items).any(|(expect, _)| missing(expect));
         if let Some(request) = &step.request {
-            return self.request(request, step.expect.as_deref());
+            return self.request(request, may_miss);
         }
         if let Some(connect) = &step.connect {
-            return self.connect(connect, step.expect.as_deref());
+            return self.connect(connect, may_miss);
+        }
+        if let Some(text) = &step.inspect {
+            let object = self.object(text)?;
+            return Some((Action::Inspect { object }, format!("look at the status of {}", text.value)));
         }
         if let Some(exchange) = &step.exchange {
             let on = self.open_name(&exchange.on)?;
@@ -124,19 +132,18 @@ impl Resolver {
     }
 
     /// A client's pod and where it goes. A host no one knows is fine if that is what is expected.
-    fn ends(
+    pub(super) fn ends(
         &mut self,
         from: &Spanned<String>,
         to: &Spanned<String>,
         scheme: Scheme,
-        expect: Option<&Expect>,
+        may_miss: bool,
     ) -> Option<(ObjectReference, Destination)> {
         let client = names::pods_of(&self.cluster, from);
         let client = self.check(from.position, client);
         let destination = names::destination(&self.cluster, to, scheme);
         let destination = self.check(to.position, destination);
         let (client, destination) = (client?, destination?);
-        let may_miss = expect.is_some_and(|expect| expect.outcome == Some(Outcome::NoSuchHost));
         if destination.pod.is_none() && !may_miss {
             let known = names::host_exists(&self.cluster, &destination.target.host, &client.name.namespace);
             self.check(to.position, known)?;
@@ -144,40 +151,8 @@ impl Resolver {
         Some((client, destination))
     }
 
-    fn request(&mut self, step: &Spanned<RequestStep>, expect: Option<&Expect>) -> Option<(Action, String)> {
-        let (from, to) = self.ends(&step.from, &step.to, Scheme::Http, expect)?;
-        let body = match (&step.body, step.body_size) {
-            (Some(_), Some(_)) => {
-                self.complain(step.position, Problem::new("a request has either `body` or `body_size`"));
-                return None;
-            }
-            (Some(text), None) => Bytes::from(text.clone()),
-            (None, size) => made_up_body(size.unwrap_or_default()),
-        };
-        if step.count == 0 {
-            self.complain(step.position, Problem::new("`count` is at least 1"));
-        } else if u128::from(step.count) > MOST_REQUESTS {
-            self.complain(step.position, Problem::new(format!("`count` is at most {MOST_REQUESTS}")));
-        }
-        let times = if step.count == 1 { String::new() } else { format!("{} × ", step.count) };
-        let summary = format!("{times}{} {} from {}", step.method, step.to.value, step.from.value);
-        let plan = RequestPlan {
-            from,
-            to,
-            method: self.method(&step.method, step.position)?,
-            headers: self.headers(&step.headers, step.position)?,
-            body,
-            count: step.count,
-            interval: step.interval.0,
-            keep_alive: step.keep_alive,
-            http2: step.http == HttpVersion::Http2,
-            timeout: step.timeout.0,
-        };
-        Some((Action::Request(plan), summary))
-    }
-
-    fn connect(&mut self, step: &Spanned<ConnectStep>, expect: Option<&Expect>) -> Option<(Action, String)> {
-        let (from, to) = self.ends(&step.from, &step.to, Scheme::Tcp, expect)?;
+    fn connect(&mut self, step: &Spanned<ConnectStep>, may_miss: bool) -> Option<(Action, String)> {
+        let (from, to) = self.ends(&step.from, &step.to, Scheme::Tcp, may_miss)?;
         let name = match (&step.name, step.hold) {
             (Some(name), true) if self.held.contains(name) => {
                 self.complain(name.position, Problem::new(format!("two streams are called `{}`", name.value)));
@@ -210,6 +185,7 @@ impl Resolver {
             from,
             to,
             send: step.send.0,
+            server_first: step.server_first,
             half_close: step.half_close,
             read: match step.read {
                 ReadWay::All => Reading::All,
@@ -350,27 +326,6 @@ impl Resolver {
         let summary = format!("label {} {}", label.object.value, words.join(" "));
         Some((Action::Label { object, changes }, summary))
     }
-
-    pub(super) fn method(&mut self, method: &str, position: Position) -> Option<Arc<str>> {
-        if http::Method::from_bytes(method.as_bytes()).is_ok() {
-            return Some(method.into());
-        }
-        self.complain(position, Problem::new(format!("`{method}` is not an HTTP method")));
-        None
-    }
-
-    pub(super) fn headers(&mut self, headers: &BTreeMap<String, String>, position: Position) -> Option<Headers> {
-        let mut read = Headers::new();
-        for (name, value) in headers {
-            let ok = name.parse::<http::HeaderName>().is_ok() && http::HeaderValue::from_str(value).is_ok();
-            if !ok {
-                self.complain(position, Problem::new(format!("`{name}: {value}` is not an HTTP header")));
-                return None;
-            }
-            read.push((name.to_ascii_lowercase(), value.clone()));
-        }
-        Some(read)
-    }
 }
 
 /// The objects a manifest names, in words.
@@ -384,10 +339,4 @@ fn objects_in(manifest: &ParsedManifest) -> String {
     };
     let names: Vec<String> = manifest.documents.iter().filter_map(name).collect();
     names.join(", ")
-}
-
-/// A request body of this size.
-pub(super) fn made_up_body(size: Size) -> Bytes {
-    const MOST: u64 = 1 << 28;
-    Bytes::from(vec![b'x'; size.0.min(MOST) as usize])
 }

@@ -1,5 +1,6 @@
 //! What a step has set in motion, until it is over.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +10,18 @@ use proxy_core::Host;
 use proxy_core::host::Instant;
 use proxy_core::identity::Identity;
 
-use super::world::{Clients, http_request};
+use super::world::Clients;
 use crate::app::{
-    Client, HboneExchange, HboneRequest, HttpExchange, Order, Reading, StreamHandle, StreamSpec, hbone_request,
+    Client, HboneExchange, HboneRequest, HttpConnection, HttpExchange, HttpRequest, Order, Reading, RequestKind,
+    StreamHandle, StreamSpec, hbone_request,
 };
 use crate::mesh::Mesh;
 use crate::node::SimHost;
-use crate::record::AppPod;
+use crate::record::{AppPod, ConditionResult};
 use crate::scenario::path::Wanted;
 use crate::scenario::plan::{ConnectPlan, HbonePlan, RequestPlan, ShownCertificate};
 use crate::scenario::schema::Signer;
+use crate::scenario::token::TokenPlan;
 
 /// Where node proxies take HBONE.
 const HBONE_PORT: u16 = 15008;
@@ -50,14 +53,22 @@ pub(super) enum Doing {
     },
     /// A look at a held stream.
     Check { name: String },
+    /// A look at an object's status: what was found.
+    Inspect { conditions: Vec<ConditionResult> },
 }
 
-/// HTTP requests one after another.
+/// HTTP requests.
 pub(super) struct Requests {
     pub(super) client: Arc<AppPod>,
     pub(super) target: String,
+    pub(super) method: Arc<str>,
+    /// Path and query.
+    pub(super) path: Arc<str>,
     pub(super) wanted: usize,
-    pub(super) done: Arc<Mutex<Vec<HttpExchange>>>,
+    /// Whether it is told who decided what.
+    pub(super) explain: bool,
+    /// Those that are over, by number.
+    pub(super) done: Arc<Mutex<BTreeMap<u32, HttpExchange>>>,
     /// They are over by then, unless their client is gone.
     pub(super) limit: Instant,
 }
@@ -69,33 +80,111 @@ pub(super) fn requests(clients: &Clients, plan: &RequestPlan, now: Instant) -> D
         (Some(client), Some(target)) => (client, target),
         (client, _) => return impossible(client, &plan.from.name, asked),
     };
-    let done = Arc::new(Mutex::new(Vec::new()));
+    let done = Arc::new(Mutex::new(BTreeMap::new()));
     let each = plan.timeout + plan.interval;
     let limit = now + each.saturating_mul(plan.count) + Duration::from_millis(1);
+    let said = match plan.kind {
+        RequestKind::Plain => plan.method.to_string(),
+        RequestKind::Grpc(_) => "gRPC".to_owned(),
+        RequestKind::WebSocket(_) => "WebSocket".to_owned(),
+    };
     let doing = Requests {
         client: client.pod.clone(),
-        target: format!("{} {target}", plan.method),
+        target: format!("{said} {target}"),
+        method: plan.method.clone(),
+        path: target.path.clone(),
         wanted: plan.count as usize,
+        explain: plan.explain,
         done: done.clone(),
         limit,
     };
-    let request = http_request(target, &plan.method, &plan.headers, &plan.body, plan.http2, plan.timeout);
-    let (count, interval, keep_alive) = (plan.count, plan.interval, plan.keep_alive);
+    let request = HttpRequest {
+        target,
+        method: plan.method.clone(),
+        headers: plan.headers.clone(),
+        body: plan.body.clone(),
+        http2: plan.http2,
+        kind: plan.kind.clone(),
+        timeout: plan.timeout,
+    };
     let host = client.host.clone();
-    host.spawn("scenario requests", async move {
+    let lanes = plan.concurrency.min(plan.count);
+    let lane = Lane {
+        client,
+        request,
+        token: plan.token.clone(),
+        count: plan.count,
+        interval: plan.interval,
+        keep_alive: plan.keep_alive,
+        next: Arc::default(),
+        done,
+    };
+    host.spawn("scenario requests", lane.run(lanes));
+    Doing::Requests(doing)
+}
+
+/// Requests one after another; several lanes are several at a time.
+#[derive(Clone)]
+struct Lane {
+    client: Client<SimHost>,
+    request: HttpRequest,
+    token: Option<TokenPlan>,
+    count: u32,
+    interval: Duration,
+    keep_alive: bool,
+    /// The number of the next request, shared by all lanes.
+    next: Arc<Mutex<u32>>,
+    done: Arc<Mutex<BTreeMap<u32, HttpExchange>>>,
+}
+
+impl Lane {
+    /// Makes all requests, in so many lanes.
+    async fn run(self, lanes: u32) {
         let mut kept = None;
-        for number in 0..count {
-            if number > 0 && !interval.is_zero() {
-                client.host.sleep(interval).await;
+        if lanes > 1 {
+            // The others share the first one's connection, if it can be shared: so it has to be there.
+            if self.keep_alive && self.request.http2 {
+                self.one(&mut kept).await;
             }
-            let exchange = client.request(&request, keep_alive.then_some(&mut kept)).await;
-            done.lock().push(exchange);
+            for _ in 1..lanes {
+                let (lane, kept) = (self.clone(), kept.as_ref().and_then(HttpConnection::shared));
+                self.client.host.spawn("scenario requests", lane.follow(kept));
+            }
         }
+        self.follow(kept).await;
+    }
+
+    async fn follow(self, mut kept: Option<HttpConnection<SimHost>>) {
+        while self.one(&mut kept).await {}
         if let Some(connection) = kept {
             connection.close();
         }
-    });
-    Doing::Requests(doing)
+    }
+
+    /// Makes the next request; `false` if there is none.
+    async fn one(&self, kept: &mut Option<HttpConnection<SimHost>>) -> bool {
+        let number = {
+            let mut next = self.next.lock();
+            if *next >= self.count {
+                return false;
+            }
+            *next += 1;
+            *next - 1
+        };
+        if number > 0 && !self.interval.is_zero() {
+            self.client.host.sleep(self.interval).await;
+        }
+        let exchange = match &self.token {
+            None => self.client.request(&self.request, self.keep_alive.then_some(kept)).await,
+            Some(token) => {
+                let mut request = self.request.clone();
+                token.attach(&mut request, self.client.host.wall_time());
+                self.client.request(&request, self.keep_alive.then_some(kept)).await
+            }
+        };
+        self.done.lock().insert(number, exchange);
+        true
+    }
 }
 
 /// Opens the stream of a step.
@@ -107,6 +196,7 @@ pub(super) fn stream(clients: &Clients, plan: &ConnectPlan) -> Doing {
     let spec = StreamSpec {
         target: target.clone(),
         send: plan.send,
+        server_first: plan.server_first,
         half_close: plan.half_close,
         read: plan.read,
         hold: plan.hold,
@@ -157,10 +247,10 @@ pub(super) fn hbone(clients: &Clients, plan: &HbonePlan, mesh: &Mesh) -> Doing {
         mesh.authority().for_node(&node)
     });
     let done = Arc::new(Mutex::new(None));
-    let (host, place) = (client.host.clone(), done.clone());
+    let (host, place, journal) = (client.host.clone(), done.clone(), client.journal.clone());
     let task = host.clone();
     host.spawn("hostile hbone client", async move {
-        let exchange = hbone_request(&task, &request, authority.as_ref()).await;
+        let exchange = hbone_request(&task, &request, authority.as_ref(), &journal).await;
         *place.lock() = Some(exchange);
     });
     Doing::Hbone { client: client.pod.to_string(), target, done }
@@ -182,7 +272,7 @@ impl Doing {
     /// Whether nothing more is to come of it. `held` finds held streams by name.
     pub(super) fn is_over(&self, now: Instant, held: impl Fn(&str) -> Option<StreamHandle>) -> bool {
         match self {
-            Doing::Done | Doing::Impossible { .. } | Doing::Check { .. } => true,
+            Doing::Done | Doing::Impossible { .. } | Doing::Check { .. } | Doing::Inspect { .. } => true,
             Doing::Requests(requests) => requests.done.lock().len() >= requests.wanted || now >= requests.limit,
             Doing::Stream { handle, plan, .. } => {
                 let report = handle.report();
@@ -203,7 +293,7 @@ impl Doing {
     pub(super) fn wants(&self, wanted: &mut Wanted) {
         match self {
             Doing::Requests(requests) => {
-                for exchange in requests.done.lock().iter() {
+                for exchange in requests.done.lock().values() {
                     wanted.flows.insert(exchange.flow);
                     wanted.locals.extend(exchange.local);
                 }
@@ -214,7 +304,11 @@ impl Doing {
                 wanted.locals.extend(report.local);
             }
             Doing::Hbone { done, .. } => wanted.locals.extend(done.lock().as_ref().and_then(|exchange| exchange.local)),
-            Doing::Done | Doing::Impossible { .. } | Doing::Exchange { .. } | Doing::Check { .. } => {}
+            Doing::Done
+            | Doing::Impossible { .. }
+            | Doing::Exchange { .. }
+            | Doing::Check { .. }
+            | Doing::Inspect { .. } => {}
         }
     }
 

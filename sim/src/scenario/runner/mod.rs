@@ -1,7 +1,9 @@
 //! Running a [`Plan`]: the mesh is made, steps happen when they are due, everything is observed, and what came of it is
 //! judged and written down.
 
+mod answer;
 mod doing;
+mod handlers;
 mod outcome;
 mod oversight;
 mod watch;
@@ -10,6 +12,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,19 +21,21 @@ use parking_lot::Mutex;
 use proxy_core::host::Instant;
 
 use self::doing::Doing;
+pub use self::handlers::Handlers;
 use self::oversight::Oversight;
-use self::world::{Clients, ClusterNames, EchoEverywhere, LateView, LoadTraffic, Pods};
+use self::world::{Clients, EchoEverywhere, LateView, LoadTraffic, Pods};
+use super::conditions::conditions_of;
 use super::path::{Paths, Wanted};
 use super::plan::{Action, ParsedManifest, Plan, PlannedLoad, PlannedStep};
 use super::replay::Logger;
 use super::schema::{ClosingWay, LinkForm, NetworkSection};
 use super::timeline::Timeline;
-use crate::app::{Load, LoadSpec, Order, Schedule, StreamHandle};
+use crate::app::{Load, LoadSpec, Order, Resolver, Schedule, StreamHandle, Tries};
 use crate::cluster::{Diagnostic, Problem};
 use crate::exec::{StallReport, TaskOrder};
 use crate::fabric::{Latency, Link, LinkTable, NodeSpec};
 use crate::invariant::WireWatch;
-use crate::mesh::{Mesh, MeshConfig, MeshError};
+use crate::mesh::{Delivery, Mesh, MeshConfig, MeshError};
 use crate::node::SimHost;
 use crate::pcap::Capture;
 use crate::record::RunRecord;
@@ -49,6 +54,8 @@ const REMEMBERED: Duration = Duration::from_secs(5);
 pub struct RunOptions {
     /// Instead of the scenario's own.
     pub seed: Option<u64>,
+    /// How configuration travels, instead of the scenario's own way.
+    pub delivery: Option<Delivery>,
     /// Stop here; later steps do not happen.
     pub until: Option<Duration>,
     /// Order of tasks ready at the same instant.
@@ -59,6 +66,8 @@ pub struct RunOptions {
     pub timeline: Option<Timeline>,
     /// Where what happens is logged, to find where two runs part.
     pub log: Option<Logger>,
+    /// The record tells of every request who decided what at each hop, not only where the scenario asks for it.
+    pub explain: bool,
     /// Where the run tells how far it has come, in virtual nanoseconds, for whoever shows progress.
     pub reached: Option<Arc<AtomicU64>>,
 }
@@ -94,7 +103,15 @@ impl std::error::Error for RunError {}
 /// The input is wrong in a way only running shows, or the mesh could not be made. What goes wrong in the mesh itself is in
 /// the record.
 pub fn run(plan: &Plan, options: &RunOptions) -> Result<RunRecord, RunError> {
-    let mut runner = Runner::new(plan, options)?;
+    run_with(plan, options, Handlers::default())
+}
+
+/// As [`run`], with applications of the caller's own in some pods.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(plan: &Plan, options: &RunOptions, handlers: Handlers) -> Result<RunRecord, RunError> {
+    let mut runner = Runner::new(plan, options, handlers)?;
     let stall = runner.play().err();
     Ok(runner.record(stall))
 }
@@ -130,10 +147,11 @@ struct Taken<'p> {
 }
 
 impl<'p> Runner<'p> {
-    fn new(plan: &'p Plan, options: &'p RunOptions) -> Result<Self, RunError> {
+    fn new(plan: &'p Plan, options: &'p RunOptions, handlers: Handlers) -> Result<Self, RunError> {
         let seed = options.seed.unwrap_or(plan.seed);
         let mut config =
             MeshConfig { links: link_table(&plan.network), cluster: plan.cluster.clone(), ..MeshConfig::default() };
+        config.control_plane.delivery = options.delivery.unwrap_or(plan.delivery);
         config.sim.seed = seed;
         config.sim.task_order = options.task_order;
         config.cluster.seed = seed;
@@ -145,7 +163,8 @@ impl<'p> Runner<'p> {
         let pods = Pods::default();
         let problems = Arc::new(Mutex::new(Vec::new()));
         let apps = EchoEverywhere {
-            rules: plan.apps.clone(),
+            handlers,
+            rules: plan.apps.iter().map(|rule| (rule.clone(), Tries::default())).collect(),
             view: view.clone(),
             pods: pods.clone(),
             problems: problems.clone(),
@@ -160,8 +179,10 @@ impl<'p> Runner<'p> {
             mesh.sim().add_tap(Arc::new(log.clone()));
         }
         options.captures.iter().for_each(|capture| capture.attach(mesh.sim(), epoch));
-        let names = Arc::new(ClusterNames(view.clone()));
-        let clients = Clients { pods, view, names, journal: mesh.journal().clone() };
+        let dns = plan.cluster.dns_addresses().first().map(|address| SocketAddr::new(*address, 53));
+        let domain = &plan.cluster.cluster_domain;
+        let resolver = Arc::new(dns.map(|server| Resolver::of_cluster(server, domain)).unwrap_or_default());
+        let clients = Clients { pods, view, resolver, journal: mesh.journal().clone() };
         let notices = plan.notices.iter().map(ToString::to_string).collect();
         let mut runner = Runner {
             plan,
@@ -342,6 +363,9 @@ impl<'p> Runner<'p> {
                 (Doing::Done, None)
             }
             Action::Check { connection } => (Doing::Check { name: connection.clone() }, None),
+            Action::Inspect { object } => {
+                (Doing::Inspect { conditions: conditions_of(self.mesh.cluster(), object) }, None)
+            }
             Action::Hbone(plan) => (doing::hbone(&self.clients, plan, &self.mesh), None),
             change => (Doing::Done, self.change(change).err()),
         };

@@ -5,15 +5,16 @@ use std::time::Duration;
 use proxy_core::host::Instant;
 use proxy_core::telemetry::Reason;
 
+use super::answer::copies;
 use super::doing::Doing;
-use super::whole::topology;
+use super::whole::{topology, unscheduled};
 use super::{Runner, Taken};
-use crate::app::{EchoAnswer, HboneExchange, HttpExchange, StreamHandle, StreamReport};
+use crate::app::{HboneExchange, StreamHandle, StreamReport};
 use crate::exec::StallReport;
 use crate::invariant::{InvariantId, Quiescence};
 use crate::record::{Backend, FlowEnd, FlowId, LoadResult, Outcome, RequestResult, RunRecord, StepResult, Verdict};
 use crate::scenario::expect::{self, Facts, Stream};
-use crate::scenario::explain::{Seen, clock, explain};
+use crate::scenario::explain::{Seen, clock, explain, refused_on_the_way};
 use crate::scenario::path::{HopRecord, who_knows};
 use crate::scenario::plan::Action;
 use crate::scenario::schema::ClosedBy;
@@ -24,15 +25,15 @@ const FORMAT: u32 = 1;
 const TLS_PROVIDER: &str = "seeded-ring";
 
 /// One end of a request or stream, as far as its client knows.
-struct Client<'a> {
-    name: String,
-    target: &'a str,
-    flow: FlowId,
-    started: Instant,
-    ended: Instant,
-    local: Option<std::net::SocketAddr>,
-    outcome: Outcome,
-    error: Option<&'a str>,
+pub(super) struct Client<'a> {
+    pub(super) name: String,
+    pub(super) target: &'a str,
+    pub(super) flow: FlowId,
+    pub(super) started: Instant,
+    pub(super) ended: Instant,
+    pub(super) local: Option<std::net::SocketAddr>,
+    pub(super) outcome: Outcome,
+    pub(super) error: Option<&'a str>,
 }
 
 impl Runner<'_> {
@@ -55,6 +56,7 @@ impl Runner<'_> {
         let mut notices = std::mem::take(&mut self.notices);
         notices.extend(self.problems.lock().drain(..));
         notices.extend(self.mesh.policy_notices().iter().map(|notice| format!("{}: {}", notice.source, notice.text)));
+        notices.extend(unscheduled(self.mesh.cluster()));
         let first = self.plan.steps.first().map(|step| step.at);
         if let (Some(settled), Some(first)) = (self.settled, first)
             && settled > first
@@ -106,14 +108,26 @@ impl Runner<'_> {
         // Cut short by `until`, it has no outcome yet: there is nothing to judge.
         let held = |name: &str| self.held.get(name).cloned();
         let unfinished = self.options.until.is_some() && !taken.doing.is_over(self.mesh.now(), held);
-        if let Some(expectation) = step.expect.as_ref().filter(|_| !unfinished) {
+        let conditions = match &taken.doing {
+            Doing::Inspect { conditions } => conditions.clone(),
+            _ => Vec::new(),
+        };
+        for expectation in step.expect.iter().filter(|_| !unfinished) {
             let stream = match &taken.doing {
                 Doing::Check { name } => self.held.get(name).map(|handle| self.stream_facts(handle, index)),
                 _ => None,
             };
             let belongs = |namespace: &str, pod: &str, object: &_| self.clients.pods.belongs(namespace, pod, object);
             let addresses = |client: &str| self.addresses(client);
-            let facts = Facts { belongs: &belongs, addresses: &addresses, stream, single: requests.len() == 1 };
+            let servers = |flow| self.paths.servers(FlowId(flow));
+            let facts = Facts {
+                belongs: &belongs,
+                addresses: &addresses,
+                servers: &servers,
+                stream,
+                conditions: &conditions,
+                single: requests.len() == 1,
+            };
             failures.extend(expect::step(expectation, &requests, &facts));
         }
         StepResult {
@@ -125,8 +139,10 @@ impl Runner<'_> {
                 .map_or_else(|| step.summary.clone(), |note| format!("{} ({note})", step.summary)),
             line: step.source.line,
             held: failures.is_empty(),
+            judged: !step.expect.is_empty(),
             failures,
             requests,
+            conditions,
         }
     }
 
@@ -139,17 +155,16 @@ impl Runner<'_> {
     fn requests_of(&self, taken: &Taken<'_>) -> Vec<RequestResult> {
         let at = taken.step.at;
         match &taken.doing {
-            Doing::Done => Vec::new(),
+            Doing::Done | Doing::Inspect { .. } => Vec::new(),
             Doing::Impossible { client, target, error } => vec![never_begun(at, client, target, error)],
             Doing::Requests(requests) => {
                 let done = requests.done.lock();
-                let mut results: Vec<RequestResult> = done
-                    .iter()
-                    .map(|done| self.request(&requests.client.to_string(), &requests.target, done, at))
-                    .collect();
+                let client = requests.client.to_string();
+                let mut results: Vec<RequestResult> =
+                    done.values().map(|done| self.request(&client, requests, done, at)).collect();
                 for _ in results.len()..requests.wanted {
                     let error = "the client went away before the end";
-                    results.push(never_begun(at, &requests.client.to_string(), &requests.target, error));
+                    results.push(never_begun(at, &client, &requests.target, error));
                 }
                 results
             }
@@ -183,33 +198,6 @@ impl Runner<'_> {
             _ => None,
         });
         opened.map(ToString::to_string).unwrap_or_default()
-    }
-
-    fn request(&self, client: &str, target: &str, exchange: &HttpExchange, step: Instant) -> RequestResult {
-        let answer = exchange.answer.as_ref();
-        let backend = answer.and_then(|answer| EchoAnswer::read(&answer.body)).map(|echo| Backend {
-            namespace: echo.namespace.into_owned(),
-            pod: echo.pod.into_owned(),
-            node: echo.node.into_owned(),
-            source_ip: echo.source_ip.into_owned(),
-        });
-        let seen = Client {
-            name: client.to_owned(),
-            target,
-            flow: exchange.flow,
-            started: exchange.started,
-            ended: exchange.ended,
-            local: exchange.local,
-            outcome: exchange.outcome,
-            error: exchange.error.as_deref(),
-        };
-        let mut result = self.result(&seen, step, backend, answer.map(|answer| answer.status));
-        if let Some(answer) = answer {
-            result.headers = answer.headers.clone();
-            result.body = String::from_utf8_lossy(&answer.body).into_owned();
-        }
-        (result.bytes_sent, result.bytes_received) = (exchange.bytes_sent, exchange.bytes_received);
-        result
     }
 
     fn stream(&self, client: &str, target: &str, report: &StreamReport, step: Instant, held: bool) -> RequestResult {
@@ -296,7 +284,7 @@ impl Runner<'_> {
     }
 
     /// What both kinds have in common. The connection was opened at `since` or later.
-    fn result(
+    pub(super) fn result(
         &self,
         client: &Client<'_>,
         since: Instant,
@@ -304,8 +292,19 @@ impl Runner<'_> {
         status: Option<u16>,
     ) -> RequestResult {
         let path = client.local.map(|local| self.paths.of(local, since, client.ended)).unwrap_or_default();
+        self.result_of_path(client, &path, backend, status)
+    }
+
+    /// As `result`, where the path is known.
+    pub(super) fn result_of_path(
+        &self,
+        client: &Client<'_>,
+        path: &[&HopRecord],
+        backend: Option<Backend>,
+        status: Option<u16>,
+    ) -> RequestResult {
         let backend = backend.or_else(|| {
-            self.paths.server(client.flow).map(|side| Backend {
+            self.paths.servers(client.flow).last().map(|side| Backend {
                 namespace: side.pod.namespace.to_string(),
                 pod: side.pod.name.to_string(),
                 node: side.pod.node.to_string(),
@@ -313,7 +312,7 @@ impl Runner<'_> {
             })
         });
         let went_well = matches!(client.outcome, Outcome::Completed | Outcome::Held);
-        let knows = if went_well { None } else { who_knows(&path) };
+        let knows = if went_well { refused_on_the_way(path) } else { who_knows(path) };
         let decided =
             knows.map(|(hop, _)| hop).or_else(|| path.iter().rev().find(|hop| hop.policy().is_some()).copied());
         let seen = Seen {
@@ -337,8 +336,14 @@ impl Runner<'_> {
             hops: path.iter().map(|hop| hop.hop()).collect(),
             reason: knows.map(|(_, reason)| reason.name().to_owned()),
             policy: decided.and_then(|hop| hop.policy()).map(ToString::to_string),
-            explanation: explain(&seen, &path),
+            explanation: explain(&seen, path),
             backend,
+            flow: client.flow.0,
+            trailers: Vec::new(),
+            grpc: None,
+            messages: None,
+            copies: copies(self.paths.servers(client.flow)),
+            decisions: Vec::new(),
         }
     }
 
@@ -396,5 +401,11 @@ fn never_begun(at: Instant, client: &str, target: &str, error: &str) -> RequestR
         reason: None,
         policy: None,
         explanation: error.to_owned(),
+        flow: 0,
+        trailers: Vec::new(),
+        grpc: None,
+        messages: None,
+        copies: Vec::new(),
+        decisions: Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use proxy_core::host::Instant;
 
 use super::Runner;
 use crate::app::LoadTally;
-use crate::cluster::{Node, Pod};
+use crate::cluster::{Cluster, Node, Pod, Source};
 use crate::exec::TaskOrder;
 use crate::mesh::Mesh;
 use crate::record::{LoadResult, TopologyNode, TopologyPod};
@@ -74,6 +74,24 @@ impl Runner<'_> {
         }
         result
     }
+}
+
+/// Pods that are nowhere, each with where it was written and why; equal ones are told once.
+pub(super) fn unscheduled(cluster: &Cluster) -> Vec<String> {
+    let mut told: BTreeMap<_, (String, usize)> = BTreeMap::new();
+    for name in cluster.unscheduled() {
+        let Some(pod) = cluster.pod(name) else { continue };
+        let Some(why) = cluster.misfit(pod) else { continue };
+        let Source { file, line, column } = pod.meta.source.clone();
+        let key = (file, line, column, why);
+        told.entry(key).or_insert_with(|| (name.to_string(), 0)).1 += 1;
+    }
+    told.into_iter()
+        .map(|((file, line, column, why), (pod, count))| {
+            let more = if count > 1 { format!(" and {} more like it have", count - 1) } else { " has".to_owned() };
+            format!("{file}:{line}:{column}: pod {pod}{more} no node and never started: {why}")
+        })
+        .collect()
 }
 
 /// A file name as a shell takes it.

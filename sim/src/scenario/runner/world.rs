@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use proxy_core::identity::Identity;
 
-use crate::app::{Client, EchoPort, Headers, HttpRequest, Names, PortProtocol, Target, Traffic, serve};
+use super::handlers::Handlers;
+use crate::app::{Client, EchoPort, HttpRequest, PortProtocol, RequestKind, Resolver, Target, Traffic, Tries, serve};
 use crate::cluster::{Cluster, ObjectName, ObjectReference, Pod, Protocol, TargetPort};
 use crate::mesh::{App, AppStart, ClusterView};
 use crate::node::SimHost;
@@ -44,7 +44,9 @@ pub(super) type LateView = Arc<OnceLock<ClusterView>>;
 
 /// Starts an echo server on every declared port of every pod, behaving as the scenario says.
 pub(super) struct EchoEverywhere {
-    pub(super) rules: Vec<AppRule>,
+    pub(super) handlers: Handlers,
+    /// Each with what was tried of it: its pods count together.
+    pub(super) rules: Vec<(AppRule, Tries)>,
     pub(super) view: LateView,
     pub(super) pods: Pods,
     pub(super) problems: Arc<Mutex<Vec<String>>>,
@@ -55,6 +57,9 @@ impl crate::mesh::AppFactory for EchoEverywhere {
         let started =
             Started { pod: Arc::new(start.pod.clone()), app: start.app_pod.clone(), host: start.host.clone() };
         self.pods.0.lock().insert(start.pod.meta.key.clone(), started);
+        if let Some(own) = self.handlers.start(start) {
+            return own;
+        }
         let cluster = self.view.get().map(ClusterView::get);
         let mut ports: Vec<EchoPort> = Vec::new();
         for declared in start.pod.ports().filter(|port| port.protocol == Protocol::Tcp) {
@@ -66,12 +71,12 @@ impl crate::mesh::AppFactory for EchoEverywhere {
                 .and_then(|cluster| protocol_by_service(cluster, start.pod, declared.number))
                 .or_else(|| PortProtocol::declared(None, declared.name.as_deref()))
                 .unwrap_or(PortProtocol::Sniffed);
-            let rule =
-                self.rules.iter().rev().find(|rule| {
-                    rule.port.is_none_or(|port| port == declared.number) && owns(&rule.workload, start.pod)
-                });
-            let behaviour = rule.map(|rule| rule.behaviour.clone()).unwrap_or_default();
-            ports.push(EchoPort { port: declared.number, protocol, behaviour });
+            let rule = self.rules.iter().rev().find(|(rule, _)| {
+                rule.port.is_none_or(|port| port == declared.number) && owns(&rule.workload, start.pod)
+            });
+            let (behaviour, tries) =
+                rule.map(|(rule, tries)| (rule.behaviour.clone(), tries.clone())).unwrap_or_default();
+            ports.push(EchoPort { port: declared.number, protocol, behaviour, tries });
         }
         if let Err(error) = serve(start.host, start.app_pod, &ports, start.journal) {
             self.problems.lock().push(format!("pod {} cannot listen: {error}", start.app_pod));
@@ -92,21 +97,12 @@ fn protocol_by_service(cluster: &Cluster, pod: &Pod, number: u16) -> Option<Port
         .find_map(|port| PortProtocol::declared(port.app_protocol.as_deref(), port.name.as_deref()))
 }
 
-/// The pods' resolver: what the cluster's DNS would answer now.
-pub(super) struct ClusterNames(pub(super) LateView);
-
-impl Names for ClusterNames {
-    fn resolve(&self, host: &str, namespace: &str) -> Vec<IpAddr> {
-        self.0.get().map(|view| view.get().resolve(host, namespace).addresses().to_vec()).unwrap_or_default()
-    }
-}
-
 /// All that is needed to act as a pod's application.
 #[derive(Clone)]
 pub(super) struct Clients {
     pub(super) pods: Pods,
     pub(super) view: LateView,
-    pub(super) names: Arc<dyn Names>,
+    pub(super) resolver: Arc<Resolver>,
     pub(super) journal: Journal,
 }
 
@@ -119,8 +115,12 @@ impl Clients {
     /// The application of a pod, if the pod runs.
     pub(super) fn client(&self, name: &ObjectName) -> Option<Client<SimHost>> {
         let started = self.pods.get(name)?;
-        let client =
-            Client { host: started.host, pod: started.app, names: self.names.clone(), journal: self.journal.clone() };
+        let client = Client {
+            host: started.host,
+            pod: started.app,
+            resolver: self.resolver.clone(),
+            journal: self.journal.clone(),
+        };
         client.host.is_alive().then_some(client)
     }
 
@@ -176,6 +176,7 @@ impl LoadTraffic {
             headers: load.headers.clone(),
             body: load.body.clone(),
             http2: false,
+            kind: RequestKind::Plain,
             timeout: load.timeout,
         };
         LoadTraffic { clients, from: load.from.clone(), to: load.to.clone(), template, known: Mutex::default() }
@@ -204,16 +205,4 @@ impl Traffic<SimHost> for LoadTraffic {
         let target = ((number + round) % known.requests.len().max(1) as u64) as usize;
         Some((client, known.requests.get(target)?.clone()?))
     }
-}
-
-/// The same request for every step of a plan.
-pub(super) fn http_request(
-    target: Target,
-    method: &Arc<str>,
-    headers: &Headers,
-    body: &Bytes,
-    http2: bool,
-    timeout: std::time::Duration,
-) -> HttpRequest {
-    HttpRequest { target, method: method.clone(), headers: headers.clone(), body: body.clone(), http2, timeout }
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::call::{GrpcSection, WebSocketSection};
+use super::token::TokenSection;
+use super::values::Texts;
 use super::{default_method, default_timeout};
 use crate::cluster::yaml::Spanned;
 use crate::scenario::quantity::{Size, Time};
@@ -21,9 +24,18 @@ pub struct RequestStep {
     /// HTTP method.
     #[serde(default = "default_method")]
     pub method: String,
-    /// Further request headers; `host` replaces the target's.
+    /// Further request headers, each with one value or several; `host` replaces the target's.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Texts>,
+    /// Query parameters, encoded and added to the target's path.
+    #[serde(default)]
+    pub query: BTreeMap<String, Texts>,
+    /// A gRPC call instead of a plain request.
+    pub grpc: Option<Spanned<GrpcSection>>,
+    /// A WebSocket instead of a plain request.
+    pub websocket: Option<Spanned<WebSocketSection>>,
+    /// A token to send with it.
+    pub token: Option<Spanned<TokenSection>>,
     /// Request body.
     pub body: Option<String>,
     /// Size of a made-up request body.
@@ -31,10 +43,17 @@ pub struct RequestStep {
     /// How many requests.
     #[serde(default = "one")]
     pub count: u32,
+    /// How many of them are under way at a time; default one after another.
+    #[serde(default = "one")]
+    pub concurrency: u32,
     /// Between the end of one and the start of the next.
     #[serde(default)]
     pub interval: Time,
-    /// Whether they share a connection as far as it goes; default each has its own.
+    /// Tells which route, rule and policy decided at each hop.
+    #[serde(default)]
+    pub explain: bool,
+    /// Whether they share a connection as far as it goes; default each has its own. Over HTTP/1.1 those under way at the
+    /// same time need one each, over HTTP/2 all share one.
     #[serde(default)]
     pub keep_alive: bool,
     /// Protocol version.
@@ -72,6 +91,9 @@ pub struct ConnectStep {
     /// Bytes to send after the first line.
     #[serde(default)]
     pub send: Size,
+    /// The server speaks first: nothing is sent before a line of it was read.
+    #[serde(default)]
+    pub server_first: bool,
     /// Finish our direction once all is sent, then read to the end.
     #[serde(default)]
     pub half_close: bool,

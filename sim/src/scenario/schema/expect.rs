@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::forms::OneOrMany;
+use super::outcome::{ConditionForm, GrpcExpected, NumberRange, ReceivedSection, SplitSection};
 use crate::cluster::yaml::Spanned;
 use crate::record::Outcome;
-use crate::scenario::quantity::{Amount, Bound, Time};
+use crate::scenario::quantity::{Amount, Bound, Share, Time};
 
 /// What must come of a step or a load. What is not mentioned does not matter.
 ///
@@ -33,17 +34,45 @@ pub struct Expect {
     pub backend: Option<Spanned<String>>,
     /// What the server saw as its client's IP: `preserved` (the client pod's own), or an address.
     pub source_ip: Option<SourceIp>,
-    /// Response headers and their values.
+    /// Response headers and their values; of a header given several times, any of them.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// Response headers that must not be there.
+    #[serde(default)]
+    pub without_headers: Vec<String>,
+    /// What followed the response's body.
+    #[serde(default)]
+    pub trailers: BTreeMap<String, String>,
+    /// The whole response body.
+    pub body: Option<String>,
     /// Text the answer contains.
     pub body_contains: Option<Spanned<OneOrMany<String>>>,
     /// What the echo server received.
     pub echo: Option<Echoed>,
+    /// How a gRPC call ended.
+    pub grpc: Option<GrpcExpected>,
+    /// How many messages a WebSocket brought back.
+    pub messages: Option<Bound<Amount>>,
+    /// How often each request reached a server: retries and mirrored copies count.
+    pub attempts: Option<Bound<Amount>>,
+    /// What which servers received of each request, mirrored copies for instance.
+    #[serde(default)]
+    pub received: Vec<ReceivedSection>,
+    /// The policy that decided, for or against: `namespace/name`.
+    pub policy: Option<String>,
     /// From start to end of each request.
     pub within: Option<Time>,
+    /// Only these requests, by number: `1`, `2..5`, `2..`.
+    pub only: Option<NumberRange>,
     /// How many must be as expected: `8`, `">= 90%"`.
     pub success: Option<Bound<Amount>>,
+    /// How many of all must be as expected, as far as chance allows: `90%`. See `tolerance`.
+    pub share: Option<Share>,
+    /// With `share`: how far it may be off, in percent of all: `3%`. Default: what chance explains at the probability of
+    /// 99.9999%.
+    pub tolerance: Option<Share>,
+    /// How answers share out over backends, as far as chance allows.
+    pub split: Option<Spanned<SplitSection>>,
     /// How many requests there were. Loads only.
     pub sent: Option<Bound<Amount>>,
     /// How many answers came from pods of these workloads or from these pods: `{deploy/a.shop: ">= 30%"}`.
@@ -59,6 +88,9 @@ pub struct Expect {
     pub p999: Option<Bound<Time>>,
     /// The slowest answer.
     pub max: Option<Bound<Time>>,
+    /// With `inspect`: conditions of the object's status, by type.
+    #[serde(default)]
+    pub conditions: BTreeMap<String, ConditionForm>,
     /// Whether a held stream is (still) open. With `check`, at the time of the step.
     pub open: Option<bool>,
     /// Who closed a held stream. With `check`; so are the next two.

@@ -16,7 +16,7 @@ use super::action::ReadWay;
 use super::expect::{Denied, SourceIp, Statuses};
 use super::{Invariants, LinkForm, LinkSection, NodeSection, Nodes, SwitchedOff};
 use crate::cluster::yaml::{Position, Spanned};
-use crate::scenario::quantity::{Size, Span, Time};
+use crate::scenario::quantity::{Share, Size, Span, Time};
 
 /// One thing, or a list of them.
 #[derive(Clone, Debug)]
@@ -70,12 +70,26 @@ pub enum DelayForm {
     Fixed(Time),
     /// Anything between.
     Range(Span),
+    /// Mostly one, sometimes the other.
+    Mixed(MixedDelay),
+}
+
+/// Mostly one, sometimes the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MixedDelay {
+    /// Mostly this.
+    pub mostly: Time,
+    /// Sometimes this.
+    pub sometimes: Time,
+    /// How often `sometimes`: `1%`.
+    pub share: Share,
 }
 
 type Read<T, E> = Result<T, E>;
 
 /// What a field can be read from. Each form has its own error; a form that is not there falls through to `expecting`.
-trait Forms: Sized {
+pub(super) trait Forms: Sized {
     const EXPECTING: &'static str;
     fn text<E: Error>(text: &str) -> Read<Self, E> {
         Err(E::invalid_type(serde::de::Unexpected::Str(text), &Self::EXPECTING))
@@ -94,7 +108,7 @@ trait Forms: Sized {
     }
 }
 
-struct FormsVisitor<T>(PhantomData<T>);
+pub(super) struct FormsVisitor<T>(pub(super) PhantomData<T>);
 
 impl<'de, T: Forms> Visitor<'de> for FormsVisitor<T> {
     type Value = T;
@@ -132,6 +146,7 @@ macro_rules! read_by_form {
         }
     )*};
 }
+pub(super) use read_by_form;
 read_by_form!(Manifest, DelayForm, Nodes, LinkForm, Invariants, ReadWay, Statuses, Denied, SourceIp);
 
 impl Forms for Manifest {
@@ -154,7 +169,11 @@ impl Forms for Manifest {
 }
 
 impl Forms for DelayForm {
-    const EXPECTING: &'static str = "a time like `5ms` or a range like `1ms..10ms`";
+    const EXPECTING: &'static str =
+        "a time like `5ms`, a range like `1ms..10ms`, or a map with `mostly`, `sometimes` and `share`";
+    fn map<'de, A: MapAccess<'de>>(map: A) -> Read<Self, A::Error> {
+        MixedDelay::deserialize(MapAccessDeserializer::new(map)).map(DelayForm::Mixed)
+    }
     fn text<E: Error>(text: &str) -> Read<Self, E> {
         match text.contains("..") {
             true => text.parse().map(DelayForm::Range).map_err(E::custom),
@@ -297,14 +316,19 @@ macro_rules! described {
     )*};
 }
 
+pub(super) use described;
 described! {
     Manifest, "Manifest", generator => json_schema!({
         "description": "Kubernetes YAML: a path relative to the scenario file, or the text itself.",
         "anyOf": [{ "type": "string" }, ManifestSection::json_schema(generator)],
     });
     DelayForm, "Delay", generator => json_schema!({
-        "description": "A time, or a range to draw from: `1ms..10ms`.",
-        "anyOf": [generator.subschema_for::<Time>(), generator.subschema_for::<Span>()],
+        "description": "A time, a range to draw from, `1ms..10ms`, or mostly one time and sometimes another.",
+        "anyOf": [
+            generator.subschema_for::<Time>(),
+            generator.subschema_for::<Span>(),
+            generator.subschema_for::<MixedDelay>(),
+        ],
     });
     Nodes, "Nodes", generator => json_schema!({
         "description": "How many nodes (named node-1, node-2, …), or a list of them.",

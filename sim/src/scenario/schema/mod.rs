@@ -3,10 +3,15 @@
 //! The comments on the fields are also what `meshsim schema` prints.
 
 mod action;
+mod app;
+mod call;
 mod document;
 mod expect;
 pub mod fault;
 mod forms;
+mod outcome;
+mod token;
+mod values;
 
 use std::collections::BTreeMap;
 
@@ -18,9 +23,14 @@ pub use action::{
     CloseStep, ClosingWay, ConnectStep, ExchangeStep, HboneStep, HttpVersion, LabelStep, ReadWay, RequestStep,
     ScaleStep,
 };
+pub use app::{AnswerWay, AppSection, CountWay, ErrorsSection, FailSection, FailureForm, GrpcEndForm, RoleWay};
+pub use call::{GrpcSection, MessagesForm, WebSocketSection};
 pub use document::{json_schema, markdown};
 pub use expect::{ClosedBy, Denied, Echoed, Expect, ProxyKind, SourceIp, Statuses};
-pub use forms::{DelayForm, Manifest, ManifestSource, OneOrMany};
+pub use forms::{DelayForm, Manifest, ManifestSource, MixedDelay, OneOrMany};
+pub use outcome::{ConditionForm, GrpcExpected, NumberRange, ReceivedSection, SplitSection};
+pub use token::{KeyForm, SealWay, TokenAlgorithmName, TokenSection};
+pub use values::Texts;
 
 use super::quantity::{Bandwidth, Rate, Size, Span, Time};
 use crate::cluster::yaml::Spanned;
@@ -41,6 +51,10 @@ pub struct ScenarioFile {
     /// The links between pods.
     #[serde(default)]
     pub network: NetworkSection,
+    /// Keys that sign tokens, by name: an algorithm, or a map with more. A manifest's text may name their public parts:
+    /// `${jwks:name}`, or several, `${jwks:name,other}`, is a JSON Web Key Set on one line.
+    #[serde(default)]
+    pub keys: BTreeMap<String, Spanned<KeyForm>>,
     /// Workloads that do something else than echo.
     #[serde(default)]
     pub apps: Vec<AppSection>,
@@ -79,6 +93,27 @@ pub struct ClusterSection {
     pub ip_families: Option<Vec<Family>>,
     /// Which freed pod address is given out first; default `oldest_freed`.
     pub address_reuse: Option<ReuseWay>,
+    /// How configuration and certificates travel to the proxies.
+    #[serde(default)]
+    pub control_plane: ControlPlaneSection,
+}
+
+/// How configuration and certificates travel to the proxies.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ControlPlaneSection {
+    /// Default `modelled`.
+    pub delivery: Option<DeliveryWay>,
+}
+
+/// How configuration and certificates travel to the proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryWay {
+    /// They arrive after a drawn delay; nothing of it is on the network.
+    Modelled,
+    /// As delta discovery and signing requests over gRPC and TLS, from a control plane process on a node of its own.
+    Wire,
 }
 
 /// Which freed pod address is given out first.
@@ -169,46 +204,6 @@ pub struct LinkSection {
     pub mtu: Option<u16>,
 }
 
-/// How a workload answers, where it shall not simply echo.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AppSection {
-    /// Whose pods: `deploy/name.namespace` or another owner of pods, or `pod/name.namespace`.
-    pub workload: Spanned<String>,
-    /// Only this container port; default all of them.
-    pub port: Option<u16>,
-    /// HTTP status of every answer; default 200.
-    pub status: Option<u16>,
-    /// How long the server thinks before it answers: `5ms`, or drawn anew from `1ms..10ms`.
-    pub delay: Option<DelayForm>,
-    /// The answer is padded to at least this size. HTTP only.
-    pub body: Option<Size>,
-    /// What becomes of a request; default `echo`.
-    #[serde(default)]
-    pub answer: AnswerWay,
-    /// Bytes a second the server reads from raw streams: `64KiB`; default as fast as they come.
-    pub read_rate: Option<Size>,
-}
-
-/// What becomes of a request, or of a raw stream once its first bytes came.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerWay {
-    /// It is echoed.
-    #[default]
-    Echo,
-    /// It is echoed, then the server closes: HTTP after each answer, raw after the first bytes.
-    EchoThenClose,
-    /// Raw: the first bytes are echoed, then the server finishes its direction and reads on. HTTP: as `echo_then_close`.
-    HalfClose,
-    /// It is read and never answered.
-    Never,
-    /// The connection is closed without an answer.
-    Close,
-    /// The connection is reset without an answer.
-    Reset,
-}
-
 /// One thing that happens: `at` and exactly one of the others, with what is expected of it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -241,8 +236,10 @@ pub struct Step {
     pub restart: Option<Spanned<String>>,
     /// Something that goes wrong, for a while.
     pub fault: Option<Spanned<fault::FaultStep>>,
-    /// What must come of it. Without this, it only has to be possible.
-    pub expect: Option<Spanned<Expect>>,
+    /// Looks at the status of an object: `gateway/waypoint.shop`, `httproute/reviews.shop`. Expect `conditions`.
+    pub inspect: Option<Spanned<String>>,
+    /// What must come of it, or a list of that: all of it must hold. Without this, it only has to be possible.
+    pub expect: Option<Spanned<OneOrMany<Expect>>>,
 }
 
 /// Open-loop traffic: requests begin when they are due, however slow the answers are, and latency counts from when they were due.
@@ -273,7 +270,7 @@ pub struct LoadSection {
     pub method: String,
     /// Further request headers.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Texts>,
     /// Size of the request body.
     #[serde(default)]
     pub body_size: Size,

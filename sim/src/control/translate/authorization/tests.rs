@@ -206,12 +206,37 @@ fn what_a_match_cannot_say_narrows_an_allow_and_widens_a_deny() {
     assert_eq!(source("DENY", json!({"notTrustDomains": ["*.example"]})), everyone());
     assert_eq!(source("ALLOW", json!({"ipBlocks": ["nonsense"], "namespaces": ["a"]})), Match::default());
     assert_eq!(source("DENY", json!({"ipBlocks": ["nonsense"]})), everyone());
-    let and_principal = json!({"trustDomains": ["td"], "principals": ["*/sa/b"]});
-    assert_eq!(source("ALLOW", and_principal.clone()), Match::default());
-    assert_eq!(
-        source("DENY", and_principal),
-        Match { principals: vec![StringMatch::Suffix("/sa/b".into())], ..Match::default() }
-    );
+}
+
+#[test]
+fn a_principals_end_and_its_trust_domain_are_two_clauses() {
+    let principals = |principals: Vec<StringMatch>| Match { principals, ..Match::default() };
+    let suffix = principals(vec![StringMatch::Suffix("/sa/b".into())]);
+    for action in ["ALLOW", "DENY"] {
+        let from = json!([
+            {"source": {"trustDomains": ["td"], "principals": ["*/sa/b"]}},
+            {"source": {"namespaces": ["a"]}},
+            {"source": {"trustDomains": ["*"], "principals": ["*/sa/b"]}},
+        ]);
+        let to = json!([{"operation": {"ports": ["80"]}}]);
+        let port = vec![Match { destination_ports: vec![80], ..Match::default() }];
+        let found = rules(json!({"action": action, "rules": [{"from": from, "to": to}]}));
+        let namespace = Match { namespaces: vec![exact("a")], ..Match::default() };
+        let domain = |pattern| vec![principals(vec![pattern])];
+        assert_eq!(
+            found,
+            vec![
+                vec![port.clone(), vec![namespace]],
+                vec![port.clone(), vec![suffix.clone()], domain(prefix("td/"))],
+                vec![port, vec![suffix.clone()], domain(StringMatch::Presence)],
+            ]
+        );
+    }
+    // No pattern says this trust domain.
+    let from = json!([{"source": {"trustDomains": ["*.example"], "principals": ["*/sa/b"]}}]);
+    let found = |action| rules(json!({"action": action, "rules": [{"from": from}]})).remove(0);
+    assert_eq!(found("ALLOW")[0], [Match::default()]);
+    assert_eq!(found("DENY"), [[suffix], [principals(vec![StringMatch::Presence])]]);
 }
 
 #[test]

@@ -1,0 +1,13 @@
+//! The HTTP surfaces of a node proxy: administration, readiness, metrics; upstream's paths and shapes.
+//!
+//! - [`Surface`]: a listener that answers requests with a plain function.
+//! - [`Readiness`]: what is still pending.
+//! - [`admin`], [`readiness`], [`metrics`]: the three surfaces.
+//! - `dump`: `/config_dump`.
+
+mod dump;
+mod http;
+mod surfaces;
+
+pub use http::{Reply, Request, Surface};
+pub use surfaces::{ADMIN_PORT, LogLevels, METRICS_PORT, READINESS_PORT, Readiness, admin, metrics, readiness};

@@ -1,0 +1,37 @@
+//! Following the control plane.
+
+use std::sync::Arc;
+
+use super::shared::Shared;
+use crate::host::Host;
+use crate::identity::CertificateAuthority;
+use crate::net::race::{First, race};
+use crate::state::ConfigSource;
+
+/// Applies pushes until the source ends or the waypoint stops. Requests that come after a push is applied are judged by
+/// it; connections stay as they are.
+pub(super) async fn follow<H: Host, C: CertificateAuthority>(shared: Arc<Shared<H, C>>, mut source: impl ConfigSource) {
+    // The watcher is not kept: following must not hold a drain open.
+    loop {
+        let push = match race(shared.drain.cut_begun(), source.next()).await {
+            First::Left(()) | First::Right(None) => return,
+            First::Right(Some(push)) => push,
+        };
+        let before = shared.state.snapshot();
+        let applied = shared.state.apply_push(&push);
+        let after = shared.state.snapshot();
+        for uid in &applied.workloads_changed {
+            let Some(old) = before.workload(uid) else { continue };
+            let moved = after.workload(uid).is_none_or(|new| {
+                new.addresses != old.addresses
+                    || new.identity() != old.identity()
+                    || new.tunnel_protocol != old.tunnel_protocol
+            });
+            if moved {
+                shared.clients.retire(|key| old.addresses.contains(&key.address.ip()));
+                shared.pool.retire(|key| old.addresses.contains(&key.destination.ip()));
+            }
+        }
+        source.answer(push.nonce, &applied.rejected);
+    }
+}

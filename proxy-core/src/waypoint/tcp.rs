@@ -1,0 +1,276 @@
+//! Opaque connections: one endpoint each, bytes both ways.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::attach::Attached;
+use super::http::sniff::Sniffed;
+use super::shared::Shared;
+use super::stream::Downstream;
+use super::upstream::backends::{Asking, Held};
+use super::upstream::connect::{UpstreamStream, connect};
+use super::upstream::pick::{KnownBackend, NoTarget, know};
+use super::upstream::target::{Target, Transport};
+use super::{ext_authz, filters};
+use crate::hbone::{TraceParent, Tunnel};
+use crate::host::{Host, Instant, Rng};
+use crate::identity::CertificateAuthority;
+use crate::net::copy::{ByteCounts, Meter, OnReset, OnResets, Side, copy};
+use crate::net::drain::DrainWatcher;
+use crate::net::race::{First, race};
+use crate::policy::Connection;
+use crate::policy::http::{Ask, HttpVerdict, Subject, ask, authorize};
+use crate::request::RequestView;
+use crate::route::balance::hash_request;
+use crate::route::{Backend, Bounded, HashKey, LoadBalancer, TcpDecision, choose_tcp};
+use crate::telemetry::{ConnectionInfo, ConnectionSecurity, Event, Hop, Reason, Sink};
+
+/// Bytes carried before they are told of. The rest is told at the close.
+const REPORT_EVERY: u64 = 1024 * 1024;
+
+/// Why a connection is not carried, or no longer.
+struct Ended {
+    reason: Reason,
+    text: String,
+}
+
+/// Carries one connection to its end.
+pub(super) async fn serve<H: Host, C: CertificateAuthority>(
+    shared: &Arc<Shared<H, C>>,
+    downstream: Arc<Downstream>,
+    mut stream: Sniffed<Tunnel>,
+    watcher: &DrainWatcher,
+) {
+    let chosen = choose_target(shared, &downstream);
+    let mut info = (*downstream.info).clone();
+    if let Ok(Chosen { target, backend, .. }) = &chosen {
+        info.destination = Some(target.address);
+        info.destination_workload = Some(target.workload.clone());
+        if let Some(backend) = backend {
+            let service = shared.state.snapshot().service(&backend.service).cloned();
+            info.destination_service = Some(backend.service.clone());
+            info.destination_service_name = service.map(|service| service.name.clone());
+        }
+        let tunnelled = matches!(target.transport, Transport::Hbone(_));
+        info.hop = if tunnelled { Hop::Hbone } else { Hop::Plain };
+        info.security = ConnectionSecurity::MutualTls;
+    }
+    let record = Record::open(shared.host.now(), Arc::new(info), shared.sink.clone());
+    let outcome = match chosen {
+        Err(ended) => Err(ended),
+        Ok(Chosen { target, _held, .. }) => {
+            let judging = Box::pin(judge(shared, &downstream));
+            let judged = match race(watcher.cut(), judging).await {
+                First::Left(_) => return stream.into_inner().abort(),
+                First::Right(judged) => judged,
+            };
+            if let Err(ended) = judged {
+                stream.into_inner().abort();
+                return record.close(shared.host.now(), Err(ended));
+            }
+            let trace = TraceParent { span: shared.new_trace().span, ..downstream.trace };
+            let carrying = Box::pin(carry(shared, &target, trace, &mut stream, &record));
+            match race(watcher.cut(), carrying).await {
+                First::Left(_) => {
+                    Err(Ended { reason: Reason::Drained, text: "connection closed due to connection drain".to_owned() })
+                }
+                First::Right(outcome) => outcome,
+            }
+        }
+    };
+    if outcome.is_err() {
+        // Nobody may take a broken stream for a finished one.
+        stream.into_inner().abort();
+    }
+    record.close(shared.host.now(), outcome);
+}
+
+/// An endpoint, and what is counted as under way to it.
+struct Chosen {
+    target: Target,
+    backend: Option<Backend>,
+    _held: Vec<Held>,
+}
+
+/// The endpoint this connection goes to. Routes and endpoints are those of now.
+fn choose_target<H: Host, C: CertificateAuthority>(
+    shared: &Shared<H, C>,
+    downstream: &Downstream,
+) -> Result<Chosen, Ended> {
+    let snapshot = shared.state.snapshot();
+    let Some(own) = shared.own_workload(&snapshot) else {
+        let text = "this waypoint's own pod is not known any more".to_owned();
+        return Err(Ended { reason: Reason::UnknownSourceWorkload, text });
+    };
+    let mut rng = shared.rng.lock();
+    let destination = downstream.attached.destination();
+    let backend = match &downstream.attached {
+        Attached::Workload { workload, destination } => {
+            let target = Target::pod(workload, *destination);
+            return Ok(Chosen { target, backend: None, _held: Vec::new() });
+        }
+        Attached::Service { service, .. } => {
+            let implicit = Backend { service: service.key.clone(), port: destination.port(), subset: None };
+            let routes = snapshot.routes_of(&service.key).and_then(|routes| routes.ports.get(&destination.port()));
+            match routes.map(|routes| choose_tcp(routes, &mut rng)) {
+                None | Some(TcpDecision::Implicit) => implicit,
+                Some(TcpDecision::Forward { backend, .. }) => backend.clone(),
+                Some(TcpDecision::Close { origin, why }) => {
+                    return Err(Ended { reason: Reason::InvalidBackend, text: format!("{origin}: {why}") });
+                }
+            }
+        }
+    };
+    let none = |none: NoTarget| Ended { reason: none.reason(), text: none.text().to_owned() };
+    let known = know(&snapshot, &backend).map_err(none)?;
+    let memory = shared.backends.of(&backend);
+    let Some(place) = memory.enter(&known, Bounded::Connection) else {
+        let text = format!("{backend}: as many connections as its DestinationRule allows are open");
+        return Err(Ended { reason: Reason::UpstreamOverflow, text });
+    };
+    let asking = Asking {
+        snapshot: &snapshot,
+        own: &own,
+        destination,
+        host: None,
+        hash: tcp_hash(&known, downstream, &mut rng),
+        avoid: &[],
+        selections_max: 1,
+        now: shared.host.now(),
+    };
+    let (target, held) = shared.backends.pick(&known, &asking, &mut rng).map_err(none)?;
+    Ok(Chosen { target, backend: Some(backend), _held: vec![place, held] })
+}
+
+/// Of what consistent hashing can look at, an opaque connection has only its client's address.
+fn tcp_hash(known: &KnownBackend, downstream: &Downstream, rng: &mut Rng) -> Option<u64> {
+    let LoadBalancer::ConsistentHash(settings) = &known.policy.load_balancer else { return None };
+    if settings.key != HashKey::SourceAddress {
+        return None;
+    }
+    let (method, headers) = (::http::Method::GET, ::http::HeaderMap::new());
+    let nothing =
+        RequestView { method: &method, scheme: "", authority: "", path_and_query: "", headers: &headers, claims: None };
+    hash_request(&settings.key, &nothing, downstream.client.ip(), rng).hash
+}
+
+/// CUSTOM, then AUDIT, DENY and ALLOW, as far as they can be applied to an opaque connection.
+async fn judge<H: Host, C: CertificateAuthority>(shared: &Shared<H, C>, downstream: &Downstream) -> Result<(), Ended> {
+    let snapshot = shared.state.snapshot();
+    let refused = |reason: Reason, text: String| Ended { reason, text };
+    let (Some(settings), Some(own)) = (shared.settings(&snapshot), shared.own_workload(&snapshot)) else {
+        return Err(refused(Reason::NotAttached, "this waypoint is not configured any more".to_owned()));
+    };
+    let routes = downstream.attached.service().and_then(|service| snapshot.routes_of(&service.key)).cloned();
+    let connection = Connection {
+        identity: Some(downstream.identity.clone()),
+        source: downstream.client,
+        destination: downstream.attached.destination(),
+    };
+    let policies = || filters::policies(&settings, routes.as_deref());
+    let asked = {
+        let subject = Subject::connection(&connection, downstream.client.ip(), None);
+        let known = |provider: &str| settings.providers.contains_key(provider);
+        ask(policies(), &subject, known, settings.several_providers)
+    };
+    match asked {
+        Ask::Nobody => {}
+        Ask::Refuse { by, why } => return Err(refused(Reason::RefusedByProvider, format!("{by}: {why}"))),
+        Ask::Providers(providers) => {
+            for (name, by) in providers {
+                let Some(provider) = settings.providers.get(&name) else { continue };
+                ext_authz::check_connection(shared, &snapshot, &own, downstream, provider)
+                    .await
+                    .map_err(|text| refused(Reason::RefusedByProvider, format!("{by}: {text}")))?;
+            }
+        }
+    }
+    let decision = authorize(policies(), &Subject::connection(&connection, downstream.client.ip(), None));
+    match &decision.verdict {
+        HttpVerdict::Allowed { .. } => Ok(()),
+        HttpVerdict::DeniedBy(_) => Err(refused(Reason::PolicyDenied, decision.verdict.to_string())),
+        HttpVerdict::NotAllowed => Err(refused(Reason::PolicyNotAllowed, decision.verdict.to_string())),
+    }
+}
+
+async fn carry<H: Host, C: CertificateAuthority>(
+    shared: &Shared<H, C>,
+    target: &Target,
+    trace: TraceParent,
+    stream: &mut Sniffed<Tunnel>,
+    record: &Record,
+) -> Result<(), Ended> {
+    let target = target.clone().resolved(&shared.resolver).await;
+    let target = target.map_err(|error| Ended { reason: Reason::NoResolvedAddress, text: error.to_string() })?;
+    let connected = connect(shared, &target, &[], trace).await;
+    let mut upstream =
+        connected.map_err(|failure| Ended { reason: failure.reason(), text: failure.text.to_string() })?;
+    let server = match &upstream {
+        UpstreamStream::Tunnel(_) | UpstreamStream::Tls(_) => OnReset::Failure,
+        UpstreamStream::Plain(_) => OnReset::End,
+    };
+    let on_resets = OnResets { client: OnReset::Failure, server };
+    let copied = copy(stream, &mut upstream, on_resets, record).await;
+    if copied.is_err() {
+        upstream.abort();
+    }
+    copied.map_err(|failure| {
+        let reason = match failure.side {
+            Side::Client => Reason::Reset,
+            Side::Server => Reason::UpstreamReset,
+        };
+        Ended { reason, text: failure.to_string() }
+    })
+}
+
+/// One connection's story: bytes as they pass, and its end.
+struct Record {
+    info: Arc<ConnectionInfo>,
+    opened: Instant,
+    counts: ByteCounts,
+    told: [AtomicU64; 2],
+    sink: Arc<dyn Sink>,
+}
+
+impl Record {
+    fn open(at: Instant, info: Arc<ConnectionInfo>, sink: Arc<dyn Sink>) -> Self {
+        sink.record(Event::Opened { at, connection: info.clone() });
+        Record { info, opened: at, counts: ByteCounts::default(), told: Default::default(), sink }
+    }
+
+    fn tell_bytes(&self) {
+        let totals = [self.counts.to_client(), self.counts.to_server()];
+        let [sent, received] =
+            [0, 1].map(|side: usize| totals[side] - self.told[side].swap(totals[side], Ordering::Relaxed));
+        if sent + received > 0 {
+            self.sink.record(Event::Bytes { connection: self.info.clone(), sent, received });
+        }
+    }
+
+    fn close(self, at: Instant, outcome: Result<(), Ended>) {
+        self.tell_bytes();
+        let (reason, error) = match outcome {
+            Ok(()) => (Reason::Completed, None),
+            Err(ended) => (ended.reason, Some(ended.text)),
+        };
+        self.sink.record(Event::Closed {
+            at,
+            connection: self.info.clone(),
+            sent: self.counts.to_client(),
+            received: self.counts.to_server(),
+            duration: at - self.opened,
+            reason,
+            error,
+        });
+    }
+}
+
+impl Meter for Record {
+    fn forwarded(&self, to: Side, bytes: u64) {
+        self.counts.forwarded(to, bytes);
+        let told: u64 = self.told.iter().map(|told| told.load(Ordering::Relaxed)).sum();
+        if self.counts.to_client() + self.counts.to_server() - told >= REPORT_EVERY {
+            self.tell_bytes();
+        }
+    }
+}
