@@ -150,10 +150,6 @@ const CASES: &[(&str, &str)] = &[
         "load: [{ name: l, from: deploy/client.shop, to: 'http://server:8080', rate: 1/min, during: 0s..9000h }]",
     ),
     (
-        "kept connections over HTTP/2",
-        "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080', http: h2c, keep_alive: true } }]",
-    ),
-    (
         "a header of HTTP/1.1 over HTTP/2",
         "steps: [{ at: 1s, request: { from: deploy/client.shop, to: 'http://server:8080', http: h2c, headers: { Connection: close } } }]",
     ),

@@ -32,7 +32,7 @@ pub(crate) fn fields(mut message: &[u8]) -> Option<Vec<(u64, Value<'_>)>> {
 }
 
 /// The bytes of the last field of this number, as protobuf reads repeated scalars.
-pub(crate) fn bytes<'a>(message: &'a [u8], number: u64) -> Option<&'a [u8]> {
+pub(crate) fn bytes(message: &[u8], number: u64) -> Option<&[u8]> {
     fields(message)?.into_iter().rev().find_map(|(known, value)| match value {
         Value::Bytes(bytes) if known == number => Some(bytes),
         _ => None,

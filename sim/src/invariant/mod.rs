@@ -9,6 +9,7 @@
 //! | I1 | [`policy`] |
 //! | I2 | [`transition`] |
 //! | I3 | [`plaintext`] |
+//! | I4 | [`traversal`] |
 //! | I5 | [`identity`] |
 //! | I6 | [`delivery`] |
 //! | I7 | [`streams`] |
@@ -40,6 +41,7 @@ mod reference;
 mod resources;
 mod streams;
 mod transition;
+mod traversal;
 mod truth;
 mod watch;
 
@@ -64,6 +66,8 @@ pub struct Deltas {
     /// Δ_enrol: from the agent's word that both pods are in the mesh to no plaintext between them. 1 s: that word reaches
     /// callers' proxies by way of the control plane.
     pub enrollment: Duration,
+    /// Δ_bind: from a change of who stands before a service to every new connection's following it. 2 s.
+    pub binding: Duration,
     /// Δ_ep: how long ago an endpoint may have ceased to be one and still be chosen. 2 s.
     pub endpoint: Duration,
     /// Δ_stale: from the last acknowledgement of a change of endpoints to nobody dialling those that are gone. 1 s.
@@ -88,6 +92,7 @@ impl Default for Deltas {
         Deltas {
             policy: Duration::from_millis(100),
             enrollment: Duration::from_secs(1),
+            binding: Duration::from_secs(2),
             endpoint: Duration::from_secs(2),
             stale: Duration::from_secs(1),
             progress: Duration::from_secs(10),
@@ -162,6 +167,7 @@ impl Checkers {
             (InvariantId::Policy, Box::new(policy::PolicySettled::default())),
             (InvariantId::Transition, Box::new(transition::PolicyInTransition)),
             (InvariantId::Plaintext, Box::new(plaintext::NoPlaintext)),
+            (InvariantId::Traversal, Box::new(traversal::WaypointTraversal)),
             (InvariantId::Identity, Box::new(identity::IdentityTruth::default())),
             (InvariantId::Delivery, Box::new(delivery::RightDelivery::default())),
             (InvariantId::Streams, Box::new(streams::ByteExact::default())),
@@ -204,8 +210,8 @@ impl Checkers {
             keep(&mut self.violations, *id, observation.at, &mut findings);
         }
         self.world.truth.observe(observation);
-        self.world.flows.observe(observation);
         self.world.disturbances.observe(observation);
+        self.world.flows.observe(observation, &self.world.truth);
         for (id, checker) in &mut self.checkers {
             checker.observe(&self.world, observation, &mut findings);
             keep(&mut self.violations, *id, observation.at, &mut findings);

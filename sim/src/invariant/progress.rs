@@ -52,7 +52,10 @@ impl Checker for Progress {
             | AppEvent::Closed { connection: flow, .. } => {
                 self.waiting.remove(flow);
             }
-            AppEvent::Dialled { .. } | AppEvent::Resolved { .. } | AppEvent::HboneConnected { .. } => {}
+            AppEvent::Dialled { .. }
+            | AppEvent::Requested { .. }
+            | AppEvent::Resolved { .. }
+            | AppEvent::HboneConnected { .. } => {}
         }
     }
 

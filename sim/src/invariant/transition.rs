@@ -6,7 +6,7 @@
 
 use proxy_core::telemetry::{Event, Reporter};
 
-use super::policy::{Phase, judge_admitted, judge_refused};
+use super::policy::{Phase, Taken, judge_admitted, judge_refused, judge_relayed};
 use super::{Checker, Finding, World};
 use crate::record::{AppEvent, Observation, ObservationKind};
 
@@ -15,6 +15,14 @@ pub(super) struct PolicyInTransition;
 impl Checker for PolicyInTransition {
     fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
         match &observation.kind {
+            ObservationKind::App(AppEvent::Accepted { flow, server, local, peer, request: Some(_), .. })
+                if world.truth.waypoint_at(peer.ip(), observation.at).is_some() =>
+            {
+                if let Some(waypoint) = world.truth.waypoint_at(peer.ip(), observation.at) {
+                    let taken = Taken { server, at: *local, waypoint };
+                    judge_relayed(world, observation.at, *flow, &taken, Phase::Transition, findings);
+                }
+            }
             ObservationKind::App(AppEvent::Accepted { flow, connection, .. }) if flow == connection => {
                 if let Some(connection) = world.flows.connection(*connection) {
                     judge_admitted(world, observation.at, connection, Phase::Transition, findings);

@@ -90,6 +90,7 @@ pub struct PlannedStep {
 }
 
 /// What a step does.
+#[allow(clippy::large_enum_variant, reason = "a scenario has few steps")]
 #[derive(Clone, Debug)]
 pub enum Action {
     /// HTTP requests.

@@ -110,7 +110,10 @@ impl State {
             AppEvent::Resolved { client, answer, .. } => {
                 self.instant(at, "name", &format!("pod {client}"), &format!("is told of {}", answer.name));
             }
-            AppEvent::Connected { .. } | AppEvent::Accepted { .. } | AppEvent::HboneConnected { .. } => {}
+            AppEvent::Connected { .. }
+            | AppEvent::Accepted { .. }
+            | AppEvent::Requested { .. }
+            | AppEvent::HboneConnected { .. } => {}
         }
     }
 

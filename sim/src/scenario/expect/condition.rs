@@ -17,7 +17,7 @@ pub(super) fn judge(expectation: &Expectation, conditions: &[ConditionResult], f
         };
         let holds = match wanted.status {
             None => there.is_empty(),
-            Some(_) => !there.is_empty() && there.iter().all(|condition| fits(condition)),
+            Some(_) => !there.is_empty() && there.iter().all(fits),
         };
         if !holds {
             failures.push(format!("expected {}, found {}", in_words(kind, wanted), found(&there)));
