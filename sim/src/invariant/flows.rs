@@ -54,6 +54,8 @@ pub(super) struct Server {
     pub(super) pod: Arc<AppPod>,
     pub(super) accepted: Instant,
     pub(super) local: SocketAddr,
+    /// Who it sees as its client.
+    pub(super) peer: SocketAddr,
     /// The waypoint's instance it came through.
     pub(super) through: Option<Arc<Pod>>,
 }
@@ -134,6 +136,7 @@ impl Flows {
                         pod: server.clone(),
                         accepted: at,
                         local: *local,
+                        peer: *peer,
                         through: truth.waypoint_at(peer.ip(), at).cloned(),
                     });
                 }
