@@ -228,13 +228,13 @@ steps:
       - { split: { weights: { deploy/a.shop: 90, deploy/b.shop: 10 } } }
       - { backend: deploy/a.shop, share: 90% }
       - { only: 201.., status: 200 }
-      - { only: 7, received: [{ by: deploy/client.shop, host: both }], attempts: 2, policy: shop/none }
+      - { only: 7, received: [{ by: deploy/client.shop, host: both }], attempts: 2 }
 "#);
     let failures = &record.steps[0].failures;
     assert!(failures[0].starts_with("expected 90 of 100 answers from Deployment `shop/a` (from 1"), "{failures:#?}");
     assert!(failures[2].starts_with("expected 90% of 200 as described (from 1"), "{failures:#?}");
     assert_eq!(failures[3], "expected a request of number 201, and there is none");
-    assert!(failures[4].starts_with("request 7: expected policy shop/none to decide, found none"), "{failures:#?}");
+    assert!(failures[4].starts_with("request 7: expected 2 tries and copies to reach a server"), "{failures:#?}");
 }
 
 #[test]
@@ -331,6 +331,7 @@ fn what_cannot_mean_anything_is_told_where_it_is_written() {
         (step("", "{ grpc: { status: UNAVAIBLE } }"), "did you mean `UNAVAILABLE`?"),
         (step("", "{ only: 0 }"), "requests are counted from 1"),
         (step("", "{ only: 5..2 }"), "a range ends after it begins"),
+        (step("", "{ policy: shop/none }"), "no manifest and no step makes a policy `shop/none`"),
         (step("", "{ tolerance: 3% }"), "`tolerance` belongs to `share`"),
         (step("", "{ conditions: { Accepted: True } }"), "`conditions` means nothing for a request"),
         ("apps: [{ workload: deploy/a.shop, fail: { tries: 1, with: 99 } }]".to_owned(), "from 200 to 599"),

@@ -28,6 +28,14 @@ cluster:
         parentRefs: [{ group: "", kind: Service, name: both }]
         rules:
           - backendRefs: [{ name: a, port: 80, weight: 80 }, { name: b, port: 80, weight: 20 }]
+            retry: { attempts: 2, codes: [503] }
+      ---
+      apiVersion: gateway.networking.k8s.io/v1
+      kind: HTTPRoute
+      metadata: { name: steady, namespace: shop }
+      spec:
+        parentRefs: [{ group: "", kind: Service, name: b }]
+        rules: [{ name: again, backendRefs: [{ name: b, port: 80 }], retry: { attempts: 2, codes: [503] } }]
       ---
       apiVersion: security.istio.io/v1
       kind: AuthorizationPolicy
@@ -50,7 +58,7 @@ cluster:
       apiVersion: v1
       kind: Service
       metadata: { name: b, namespace: shop }
-      spec: { selector: { app: b }, ports: [{ name: http, port: 80, targetPort: 8080 }] }
+      spec: { selector: { app: b }, ports: [{ name: http, port: 80, targetPort: 8080 }, { name: grpc, port: 7070 }] }
       ---
       apiVersion: apps/v1
       kind: Deployment
@@ -68,7 +76,7 @@ cluster:
         selector: { matchLabels: { app: b } }
         template:
           metadata: { labels: { app: b, tier: server } }
-          spec: { containers: [{ name: b, image: b, ports: [{ containerPort: 8080 }] }] }
+          spec: { containers: [{ name: b, image: b, ports: [{ containerPort: 8080 }, { containerPort: 7070 }] }] }
       ---
       apiVersion: apps/v1
       kind: Deployment
@@ -95,8 +103,8 @@ steps:
       - { split: { weights: { deploy/a.shop: 80, deploy/b.shop: 20 } }, via: [ztunnel, waypoint, ztunnel] }
       - { status: 200, share: 100% }
   - at: 12s
-    request: { from: deploy/client.shop, to: "http://b.shop/", explain: true }
-    expect: { status: 200, attempts: 2, received: [{ by: deploy/b.shop, path: /, times: 2 }] }
+    request: { from: deploy/client.shop, to: "http://b.shop/x", explain: true }
+    expect: { status: 200, attempts: 2, received: [{ by: deploy/b.shop, path: /x, times: 2 }] }
   - at: 13s
     request: { from: deploy/client.shop, to: "http://a.shop:7070", grpc: { message: hi } }
     expect: { grpc: { status: OK, messages: 1 }, via: [ztunnel, waypoint, ztunnel] }
@@ -115,5 +123,6 @@ fn a_scenario_sees_the_waypoint_its_route_policy_and_tries() {
     };
     assert!(words(2).contains("no route is attached"), "{}", words(2));
     assert!(words(3).contains("denied by policy shop/read-only rule 0"), "{}", words(3));
+    assert!(words(5).contains("HTTPRoute shop/steady rule 0 (again) matches"), "{}", words(5));
     assert!(words(5).contains("try 2, after"), "{}", words(5));
 }

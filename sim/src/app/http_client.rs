@@ -17,7 +17,7 @@ use super::http1::{Headers, MessageError, Messages, keeps_alive};
 use super::http2_client::Http2Connection;
 use super::websocket;
 use super::wire::Tallies;
-use crate::record::{AppEvent, Ending, FlowId, Outcome};
+use crate::record::{AppEvent, Ending, FlowId, Outcome, ReceivedHead};
 
 /// How much of an answer's body is kept.
 pub(super) const BODY_KEPT: usize = 64 * 1024;
@@ -139,6 +139,7 @@ impl<H: Host> Client<H> {
             bytes_received: 0,
             error: None,
         };
+        self.journal.app(started, AppEvent::Requested { flow, request: Arc::new(head_of(request)) });
         let mut own = None;
         let keeps = kept.is_some();
         let slot = kept.unwrap_or(&mut own);
@@ -363,6 +364,22 @@ fn encode(request: &HttpRequest, flow: FlowId) -> Vec<u8> {
     let mut bytes = head.into_bytes();
     bytes.extend_from_slice(&request.body);
     bytes
+}
+
+/// What a server next to the client would read, but for the flow id and what is said of the body.
+fn head_of(request: &HttpRequest) -> ReceivedHead {
+    let host = request.headers.iter().find(|(name, _)| name == "host").map(|(_, value)| value.clone());
+    let mut headers: Headers = request.headers.iter().filter(|(name, _)| name != "host").cloned().collect();
+    if matches!(request.kind, RequestKind::Grpc(_)) {
+        headers.push(("content-type".to_owned(), "application/grpc".to_owned()));
+    }
+    ReceivedHead {
+        method: request.method.to_string(),
+        path: request.target.path.to_string(),
+        host: host.unwrap_or_else(|| request.target.authority()),
+        proto: if request.http2 { "HTTP/2" } else { "HTTP/1.1" },
+        headers,
+    }
 }
 
 /// What a client calls the way its connection ended without an answer.

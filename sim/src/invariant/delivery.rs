@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::reference::{Endpoint, endpoints};
+use proxy_core::host::Instant;
+
+use super::reference::{Action, Endpoint, HttpRequest, Routed, Target, endpoints, mirrors, of_service, route};
 use super::{Checker, Finding, World};
-use crate::cluster::Cluster;
-use crate::record::{AppEvent, Observation, ObservationKind};
+use crate::cluster::{Cluster, Service};
+use crate::record::{AppEvent, AppPod, FlowId, Observation, ObservationKind};
 
 #[derive(Default)]
 pub(super) struct RightDelivery {
@@ -28,11 +30,17 @@ impl RightDelivery {
 
 impl Checker for RightDelivery {
     fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
-        let ObservationKind::App(AppEvent::Accepted { flow, connection: id, server, local, .. }) = &observation.kind
+        let ObservationKind::App(AppEvent::Accepted { flow, connection: id, server, local, peer, request }) =
+            &observation.kind
         else {
             return;
         };
         let at = observation.at;
+        if let (Some(_), Some(waypoint)) = (request, world.truth.waypoint_at(peer.ip(), at)) {
+            let taken = Endpoint { pod: server.uid.clone(), port: local.port() };
+            relayed(world, at, *flow, waypoint.meta.namespace(), server, &taken, findings);
+            return;
+        }
         let Some(connection) = world.flows.connection(*id) else { return };
         if flow != id {
             // A later request of the same connection: it must reach whom the first reached.
@@ -53,7 +61,7 @@ impl Checker for RightDelivery {
             return;
         }
         let since = connection.dialled.as_nanos().saturating_sub(world.deltas.endpoint.as_nanos() as u64);
-        let states = world.truth.during(proxy_core::host::Instant::from_nanos(since));
+        let states = world.truth.during(Instant::from_nanos(since));
         let mut known = false;
         // The newest first: mostly it has the answer.
         for (_, cluster) in states.iter().rev() {
@@ -72,5 +80,75 @@ impl Checker for RightDelivery {
                 )
                 .because(at, format!("{server} took it at port {}; {what}", local.port())),
         );
+    }
+}
+
+/// A request that came through a waypoint: some state of the last Δ_ep must send it, or a copy of it, there.
+fn relayed(
+    world: &World,
+    at: Instant,
+    flow: FlowId,
+    waypoint: &str,
+    server: &AppPod,
+    taken: &Endpoint,
+    findings: &mut Vec<Finding>,
+) {
+    // Copies and late tries of what is answered already are nobody's any more.
+    let Some((request, connection)) = world.flows.request(flow) else { return };
+    let since = request.since.as_nanos().saturating_sub(world.deltas.endpoint.as_nanos() as u64);
+    let head = HttpRequest::made(&request.head);
+    let client = connection.client.namespace.as_ref();
+    let mut why = "";
+    for (_, cluster) in world.truth.during(Instant::from_nanos(since)).iter().rev() {
+        match serving_request(cluster, waypoint, client, connection.to, &head) {
+            Serving::Anyone => return,
+            Serving::Only(endpoints) if endpoints.contains(taken) => return,
+            Serving::Only(_) => why = "no route and no selector leads there",
+            Serving::Nobody(reason) => why = reason,
+        }
+    }
+    findings.push(
+        Finding::new(format!("{server} answers what was meant for {}.", connection.intended))
+            .because(
+                request.since,
+                format!("{} asked {} {} of {}", connection.client, head.method, head.target, connection.intended),
+            )
+            .because(at, format!("{server} took it at port {} through a waypoint; {why}", taken.port)),
+    );
+}
+
+/// Who may serve a request.
+enum Serving {
+    /// The reference has no opinion.
+    Anyone,
+    /// These.
+    Only(Vec<Endpoint>),
+    /// Nobody, and why.
+    Nobody(&'static str),
+}
+
+fn serving_request(cluster: &Cluster, waypoint: &str, client: &str, to: SocketAddr, head: &HttpRequest) -> Serving {
+    let Some(service) = cluster.services().find(|service| service.cluster_ips().contains(&to.ip())) else {
+        let entry = cluster.pods().all(|pod| !pod.addresses.contains(&to.ip()));
+        return if entry { Serving::Anyone } else { Serving::Only(endpoints(cluster, to).unwrap_or_default()) };
+    };
+    if cluster.virtual_routes().next().is_some() {
+        return Serving::Anyone;
+    }
+    let of = |target: &Target| -> Vec<Endpoint> {
+        let Target::Service { service, port } = target else { return Vec::new() };
+        cluster.service(service).map(|service: &Arc<Service>| of_service(cluster, service, *port)).unwrap_or_default()
+    };
+    match route(cluster, waypoint, Some(client), &service.meta.key, to.port(), head) {
+        Routed::Unclear(_) => Serving::Anyone,
+        Routed::Unrouted => Serving::Only(of_service(cluster, service, to.port())),
+        Routed::NotFound => Serving::Nobody("routes are attached and none matches it"),
+        Routed::Rule(chosen) => match &chosen.action {
+            Action::Redirect { .. } => Serving::Nobody("its route redirects"),
+            Action::Forward { backends, .. } => {
+                let copies = mirrors(cluster, &chosen);
+                Serving::Only(backends.iter().map(|(_, target)| target).chain(&copies).flat_map(of).collect())
+            }
+        },
     }
 }

@@ -14,6 +14,8 @@ pub enum InvariantId {
     Policy,
     /// I3: no plaintext.
     Plaintext,
+    /// I4: waypoint traversal.
+    Traversal,
     /// I5: identity truth.
     Identity,
     /// I6: right delivery.
@@ -30,9 +32,10 @@ pub enum InvariantId {
 
 impl InvariantId {
     /// All of them.
-    pub const ALL: [InvariantId; 8] = [
+    pub const ALL: [InvariantId; 9] = [
         InvariantId::Policy,
         InvariantId::Plaintext,
+        InvariantId::Traversal,
         InvariantId::Identity,
         InvariantId::Delivery,
         InvariantId::Streams,
@@ -46,6 +49,7 @@ impl InvariantId {
         match self {
             InvariantId::Policy => "I1",
             InvariantId::Plaintext => "I3",
+            InvariantId::Traversal => "I4",
             InvariantId::Identity => "I5",
             InvariantId::Delivery => "I6",
             InvariantId::Streams => "I7",
@@ -64,6 +68,9 @@ impl InvariantId {
             }
             InvariantId::Plaintext => {
                 "Between two enrolled pods no application byte leaves the sender's namespace outside mutual TLS."
+            }
+            InvariantId::Traversal => {
+                "What is bound to a waypoint comes through a ready instance of it or not at all, and nothing else does."
             }
             InvariantId::Identity => {
                 "The certificate on a connection is that of the service account of the pod whose bytes it carries."

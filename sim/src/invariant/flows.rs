@@ -1,18 +1,36 @@
 //! [`Flows`]: what is known of each connection between applications, from the applications' own words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use proxy_core::host::Instant;
 
-use crate::record::{AppEvent, AppPod, Ending, FlowEnd, FlowId, Observation, ObservationKind, Tally};
+use super::truth::Truth;
+use crate::cluster::Pod;
+use crate::record::{AppEvent, AppPod, Ending, FlowEnd, FlowId, Observation, ObservationKind, ReceivedHead, Tally};
 
 /// Connections not yet over at both ends, and requests not yet answered.
 #[derive(Default)]
 pub(super) struct Flows {
     connections: BTreeMap<FlowId, Connection>,
     pending: BTreeMap<FlowId, Pending>,
+    /// Requests not yet answered, as their clients made them.
+    requests: BTreeMap<FlowId, Request>,
+    /// Connections of waypoints, at their servers' ends: they carry requests of anybody, and are named by the first of
+    /// them that came.
+    relayed: BTreeSet<FlowId>,
+}
+
+/// One HTTP request.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// As the client made it.
+    pub(super) head: Arc<ReceivedHead>,
+    /// The client's connection that carries it, once there is one.
+    pub(super) connection: Option<FlowId>,
+    /// When it was sent, or its connection was dialled.
+    pub(super) since: Instant,
 }
 
 /// One connection, named by the first flow on it.
@@ -24,6 +42,7 @@ pub(super) struct Connection {
     pub(super) dialled: Instant,
     /// The client's own end, once connected.
     pub(super) local: Option<SocketAddr>,
+    /// Who took it. A connection that only carries requests to a waypoint has nobody.
     pub(super) server: Option<Server>,
     pub(super) client_end: Option<End>,
     pub(super) server_end: Option<End>,
@@ -35,6 +54,8 @@ pub(super) struct Server {
     pub(super) pod: Arc<AppPod>,
     pub(super) accepted: Instant,
     pub(super) local: SocketAddr,
+    /// The waypoint's instance it came through.
+    pub(super) through: Option<Arc<Pod>>,
 }
 
 /// How one side ended.
@@ -62,11 +83,19 @@ pub(super) struct Pending {
 }
 
 impl Flows {
-    pub(super) fn observe(&mut self, observation: &Observation) {
+    pub(super) fn observe(&mut self, observation: &Observation, truth: &Truth) {
         let ObservationKind::App(event) = &observation.kind else { return };
         let at = observation.at;
         match event {
+            AppEvent::Requested { flow, request } => {
+                let request = Request { head: request.clone(), connection: None, since: at };
+                self.requests.insert(*flow, request);
+            }
             AppEvent::Dialled { flow, client, to, intended } => {
+                if let Some(request) = self.requests.get_mut(flow) {
+                    request.connection = Some(*flow);
+                    request.since = at;
+                }
                 self.pending.insert(*flow, Pending { since: at, client: client.clone(), intended: intended.clone() });
                 self.connections.insert(
                     *flow,
@@ -87,15 +116,25 @@ impl Flows {
                     connection.local = Some(*local);
                 }
             }
-            AppEvent::Reused { flow, client, intended, .. } => {
+            AppEvent::Reused { flow, connection, client, intended, .. } => {
+                if let Some(request) = self.requests.get_mut(flow) {
+                    request.connection = Some(*connection);
+                    request.since = at;
+                }
                 self.pending.insert(*flow, Pending { since: at, client: client.clone(), intended: intended.clone() });
             }
-            AppEvent::Accepted { connection, server, local, .. } => {
+            AppEvent::Accepted { connection, peer, request: Some(_), .. }
+                if truth.waypoint_at(peer.ip(), at).is_some() =>
+            {
+                self.relayed.insert(*connection);
+            }
+            AppEvent::Accepted { connection, server, local, peer, .. } => {
                 if let Some(connection) = self.connections.get_mut(connection) {
                     connection.server.get_or_insert_with(|| Server {
                         pod: server.clone(),
                         accepted: at,
                         local: *local,
+                        through: truth.waypoint_at(peer.ip(), at).cloned(),
                     });
                 }
             }
@@ -141,6 +180,10 @@ impl Flows {
         match &observation.kind {
             ObservationKind::App(AppEvent::DialFailed { flow, .. }) => {
                 self.connections.remove(flow);
+                self.requests.remove(flow);
+            }
+            ObservationKind::App(AppEvent::Answered { flow, .. } | AppEvent::Unanswered { flow, .. }) => {
+                self.requests.remove(flow);
             }
             ObservationKind::App(AppEvent::Closed { connection, .. })
                 if self.connections.get(connection).is_some_and(Connection::is_over) =>
@@ -153,6 +196,17 @@ impl Flows {
 
     pub(super) fn connection(&self, flow: FlowId) -> Option<&Connection> {
         self.connections.get(&flow)
+    }
+
+    /// A request and the client's connection that carries it, until it is answered.
+    pub(super) fn request(&self, flow: FlowId) -> Option<(&Request, &Connection)> {
+        let request = self.requests.get(&flow)?;
+        Some((request, self.connections.get(&request.connection?)?))
+    }
+
+    /// Whether servers hold connections of waypoints: those outlive the requests they carried.
+    pub(super) fn holds_relayed(&self) -> bool {
+        !self.relayed.is_empty()
     }
 
     /// Connections of which an end is still open.

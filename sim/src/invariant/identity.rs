@@ -66,7 +66,9 @@ impl Checker for IdentityTruth {
                 let Some(client) = world.flows.connection(*connection).map(|connection| &connection.client) else {
                     return;
                 };
-                if !client.addresses.contains(&peer.ip()) && client.uid != server.uid {
+                // A server behind a waypoint sees the waypoint: whether it should is another invariant's question.
+                let through = world.truth.waypoint_at(peer.ip(), at).is_some();
+                if !client.addresses.contains(&peer.ip()) && client.uid != server.uid && !through {
                     findings.push(
                         Finding::new(format!("{server} takes {client} for someone else.")).because(
                             at,

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | I1 | [`policy`] |
 //! | I3 | [`plaintext`] |
+//! | I4 | [`traversal`] |
 //! | I5 | [`identity`] |
 //! | I6 | [`delivery`] |
 //! | I7 | [`streams`] |
@@ -27,6 +28,7 @@ mod policy;
 mod reference;
 mod resources;
 mod streams;
+mod traversal;
 mod truth;
 mod watch;
 
@@ -51,6 +53,8 @@ pub struct Deltas {
     /// Δ_enrol: from the agent's word that both pods are in the mesh to no plaintext between them. 1 s: that word reaches
     /// callers' proxies by way of the control plane.
     pub enrollment: Duration,
+    /// Δ_bind: from a change of who stands before a service to every new connection's following it. 2 s.
+    pub binding: Duration,
     /// Δ_ep: how long ago an endpoint may have ceased to be one and still be chosen. 2 s.
     pub endpoint: Duration,
     /// From one end's finishing its direction to the other's seeing it, once it has read all. 2 s.
@@ -64,6 +68,7 @@ impl Default for Deltas {
         Deltas {
             policy: Duration::from_millis(100),
             enrollment: Duration::from_secs(1),
+            binding: Duration::from_secs(2),
             endpoint: Duration::from_secs(2),
             half_close: Duration::from_secs(2),
             wait: Duration::from_secs(60),
@@ -123,6 +128,7 @@ impl Checkers {
         let mut checkers: Vec<(InvariantId, Box<dyn Checker>)> = vec![
             (InvariantId::Policy, Box::new(policy::PolicySettled::default())),
             (InvariantId::Plaintext, Box::new(plaintext::NoPlaintext)),
+            (InvariantId::Traversal, Box::new(traversal::WaypointTraversal)),
             (InvariantId::Identity, Box::new(identity::IdentityTruth::default())),
             (InvariantId::Delivery, Box::new(delivery::RightDelivery::default())),
             (InvariantId::Streams, Box::new(streams::ByteExact::default())),
@@ -159,7 +165,7 @@ impl Checkers {
             keep(&mut self.violations, *id, observation.at, &mut findings);
         }
         self.world.truth.observe(observation);
-        self.world.flows.observe(observation);
+        self.world.flows.observe(observation, &self.world.truth);
         for (id, checker) in &mut self.checkers {
             checker.observe(&self.world, observation, &mut findings);
             keep(&mut self.violations, *id, observation.at, &mut findings);

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use proxy_core::host::Instant;
 use proxy_core::telemetry::{ConnectionInfo, Event, Reporter};
 
-use super::flows::Connection;
-use super::reference::{Attempt, Judgement, judge};
+use super::flows::{Connection, Request};
+use super::reference::{Attempt, HttpAttempt, HttpJudgement, HttpRequest, Judgement, judge, judge_http};
 use super::truth::Enrolled;
 use super::{Checker, Finding, Quiescence, World};
 use crate::cluster::{Cluster, ObjectName, Pod};
-use crate::record::{AppEvent, FlowId, Observation, ObservationKind};
+use crate::record::{AppEvent, AppPod, FlowId, Observation, ObservationKind};
 
 #[derive(Default)]
 pub(super) struct PolicySettled {
@@ -33,6 +33,14 @@ impl Checker for PolicySettled {
 
     fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
         match &observation.kind {
+            ObservationKind::App(AppEvent::Accepted { flow, server, local, peer, request: Some(_), .. })
+                if world.truth.waypoint_at(peer.ip(), observation.at).is_some() =>
+            {
+                if let Some(waypoint) = world.truth.waypoint_at(peer.ip(), observation.at) {
+                    let taken = Taken { server, at: *local, waypoint };
+                    judge_relayed(world, observation.at, *flow, &taken, findings);
+                }
+            }
             ObservationKind::App(AppEvent::Accepted { flow, connection, .. }) if flow == connection => {
                 if let Some(connection) = world.flows.connection(*connection) {
                     judge_admitted(world, observation.at, connection, findings);
@@ -65,6 +73,79 @@ fn judge_admitted(world: &World, at: Instant, connection: &Connection, findings:
             .because(at, format!("{} read its first bytes", server_name(connection)))
             .because(at, format!("by the configuration in force: {refusals}")),
     );
+}
+
+/// A request that came through a waypoint, where it ended.
+struct Taken<'a> {
+    server: &'a AppPod,
+    at: SocketAddr,
+    waypoint: &'a Pod,
+}
+
+/// A server took a request from a waypoint: some state in force must allow the waypoint to call the server, and some the
+/// client to make the request.
+fn judge_relayed(world: &World, at: Instant, flow: FlowId, taken: &Taken<'_>, findings: &mut Vec<Finding>) {
+    let Some((request, connection)) = world.flows.request(flow) else { return };
+    let states = world.truth.in_force(request.since, world.deltas.policy);
+    let mut refusals = None;
+    if let (Some(server), Enrolled::Yes) =
+        (world.truth.pod(&taken.server.uid), world.truth.enrolled(&taken.server.uid, request.since))
+    {
+        let identity = world.truth.identity(taken.waypoint);
+        let source = taken.waypoint.addresses.iter().copied().find(|own| own.is_ipv4() == taken.at.is_ipv4());
+        refusals = source.and_then(|source| {
+            let (address, port) = (taken.at.ip(), taken.at.port());
+            all_deny(states, &Attempt { server, address, port, source, identity: Some(&identity) })
+        });
+    }
+    let refusals = refusals.or_else(|| denied_at_waypoint(world, states, request, connection, taken.waypoint));
+    let Some(refusals) = refusals else { return };
+    findings.push(
+        Finding::new(format!("{} reached {}, which policy forbids.", connection.client, taken.server))
+            .because(request.since, format!("{} sent {} {}", connection.client, request.head.method, request.head.path))
+            .because(at, format!("{} took it from waypoint {}", taken.server, taken.waypoint.meta.key))
+            .because(at, format!("by the configuration in force: {refusals}")),
+    );
+}
+
+/// Why every state denies this request at the waypoint, if every one does and the reference can tell.
+fn denied_at_waypoint(
+    world: &World,
+    states: &[(Instant, Arc<Cluster>)],
+    request: &Request,
+    connection: &Connection,
+    waypoint: &Pod,
+) -> Option<String> {
+    let client = world.truth.pod(&connection.client.uid)?;
+    if world.truth.enrolled(&connection.client.uid, connection.dialled) != Enrolled::Yes {
+        return None;
+    }
+    let identity = world.truth.identity(client);
+    let source = connection.client.addresses.iter().copied().find(|own| own.is_ipv4() == connection.to.is_ipv4())?;
+    let gateway = waypoint.meta.label("gateway.networking.k8s.io/gateway-name")?;
+    let head = HttpRequest::made(&request.head);
+    let mut last = None;
+    for (_, cluster) in states {
+        if cluster.request_authentications().next().is_some() {
+            return None; // What a token proves is not looked into.
+        }
+        let service = cluster.services().find(|service| service.cluster_ips().contains(&connection.to.ip()));
+        let attempt = HttpAttempt {
+            service: service.map(|service| &service.meta.key),
+            waypoint: &ObjectName::new(waypoint.meta.namespace(), gateway),
+            address: connection.to.ip(),
+            port: connection.to.port(),
+            source,
+            identity: Some(&identity),
+            request: Some(&head),
+            claims: None,
+        };
+        match judge_http(cluster, &attempt) {
+            HttpJudgement::Deny(because) => last = Some(because),
+            HttpJudgement::Allow | HttpJudgement::Unclear(_) => return None,
+        }
+    }
+    last
 }
 
 /// Connections that are open although the current state, acknowledged Δ_policy ago, denies them.
@@ -111,10 +192,15 @@ fn denied_by_all(world: &World, from: Instant, connection: &Connection) -> Optio
         Enrolled::No => None,
         Enrolled::Changing => return None,
     };
-    if identity.is_none() && server_pod.bypasses_inbound_capture() {
+    if identity.is_none() && server.through.is_none() && server_pod.bypasses_inbound_capture() {
         return None; // It asked to be reached around its proxy, which only sees what comes over HBONE.
     }
-    let source = connection.client.addresses.iter().copied().find(|own| own.is_ipv4() == server.local.is_ipv4())?;
+    let own = connection.client.addresses.iter().copied().find(|own| own.is_ipv4() == server.local.is_ipv4())?;
+    // What comes through a waypoint is the waypoint's to the server's proxy.
+    let (identity, source) = match &server.through {
+        Some(waypoint) => (Some(world.truth.identity(waypoint)), waypoint.addresses.first().copied().unwrap_or(own)),
+        None => (identity, own),
+    };
     let attempt = Attempt {
         server: server_pod,
         address: server.local.ip(),

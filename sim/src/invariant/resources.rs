@@ -12,10 +12,17 @@ use crate::record::{Observation, ObservationKind};
 /// What one node's proxy holds, by its own events.
 #[derive(Default)]
 struct Held {
-    connections: BTreeMap<ConnectionId, (Instant, String)>,
+    connections: BTreeMap<ConnectionId, Connection>,
     outbound_sockets: i64,
     inbound_sockets: i64,
     inbound_tunnels: i64,
+}
+
+struct Connection {
+    opened: Instant,
+    name: String,
+    /// From a waypoint, which keeps its connections for more requests.
+    relayed: bool,
 }
 
 /// By node.
@@ -25,13 +32,15 @@ pub(super) struct Bounded {
 }
 
 impl Checker for Bounded {
-    fn observe(&mut self, _world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
         let ObservationKind::Proxy { node, event } = &observation.kind else { return };
         let held = self.nodes.entry(node.clone()).or_default();
         match event {
             Event::Opened { at, connection } => {
                 let name = format!("{} to {}", connection.source, connection.original_destination);
-                held.connections.insert(connection.id, (*at, name));
+                let relayed = connection.reporter == Reporter::Destination
+                    && world.truth.waypoint_at(connection.source.ip(), *at).is_some();
+                held.connections.insert(connection.id, Connection { opened: *at, name, relayed });
             }
             Event::Closed { at, connection, .. } => {
                 let opened = held.connections.remove(&connection.id);
@@ -55,7 +64,8 @@ impl Checker for Bounded {
         }
         for (node, held) in &self.nodes {
             let mut finding = Finding::new("A long-lived mesh would run out of memory or descriptors.");
-            for (opened, name) in held.connections.values() {
+            let kept = world.flows.holds_relayed();
+            for Connection { opened, name, .. } in held.connections.values().filter(|one| !(kept && one.relayed)) {
                 finding =
                     finding.because(*opened, format!("{name} was opened at the ztunnel of {node} and never closed"));
             }

@@ -136,6 +136,11 @@ impl Truth {
             .filter_map(|owner| self.pods.get(&owner.pod))
     }
 
+    /// The waypoint's instance that had `address` at some instant from `from` to now, if one had.
+    pub(super) fn waypoint_at(&self, address: IpAddr, from: Instant) -> Option<&Arc<Pod>> {
+        self.owners(address, from).find(|pod| pod.is_waypoint())
+    }
+
     /// A pod by uid, as last seen.
     pub(super) fn pod(&self, uid: &str) -> Option<&Arc<Pod>> {
         self.pods.get(uid)

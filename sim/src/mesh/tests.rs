@@ -15,9 +15,9 @@ use crate::node::{KillMode, SimHost};
 use crate::record::ObservationKind;
 
 mod annotation;
+mod istiod;
 mod names;
 mod waypoints;
-mod istiod;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PORT: u16 = 8080;

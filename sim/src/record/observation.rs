@@ -230,6 +230,13 @@ pub enum AppEvent {
         /// What the application asks for.
         intended: Arc<str>,
     },
+    /// A client makes an HTTP request: told before its connection is opened or found.
+    Requested {
+        /// The flow.
+        flow: FlowId,
+        /// What it sends.
+        request: Arc<ReceivedHead>,
+    },
     /// A server has read a flow's id: its request head, or the first line of its stream.
     Accepted {
         /// The flow.

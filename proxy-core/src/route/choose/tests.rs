@@ -228,8 +228,11 @@ fn opaque_connections_go_by_weight_or_are_closed() {
 }
 
 fn names(routes: Vec<(HttpMatch, &str, i64)>) -> Vec<String> {
-    let unordered =
-        routes.into_iter().map(|(matches, name, created)| Unordered { route: route(name, matches), created });
+    let unordered = routes.into_iter().map(|(matches, name, created)| Unordered {
+        route: route(name, matches),
+        created,
+        call: None,
+    });
     sort(unordered.collect()).iter().map(|route| route.origin.name.to_string()).collect()
 }
 
@@ -266,6 +269,7 @@ fn of_equals_the_older_then_the_lower_name_then_the_earlier_rule_is_tried_first(
     let rule = |rule| Unordered {
         route: Arc::new(HttpRoute { origin: origin("a", rule), ..(*route("a", HttpMatch::default())).clone() }),
         created: 0,
+        call: None,
     };
     let rules: Vec<usize> = sort(vec![rule(2), rule(0), rule(1)]).iter().map(|route| route.origin.rule).collect();
     assert_eq!(rules, [0, 1, 2]);
@@ -311,6 +315,7 @@ proptest! {
         let mut routes: Vec<Unordered> = (0..).zip(matches).map(|(rule, matches)| Unordered {
             route: Arc::new(HttpRoute { origin: origin("a", rule), ..(*route("a", matches)).clone() }),
             created: (rule % 2) as i64,
+            call: None,
         }).collect();
         let once = sort(routes.clone());
         let length = routes.len().max(1);

@@ -38,7 +38,8 @@ pub(in crate::invariant) fn endpoints(cluster: &Cluster, destination: SocketAddr
     found
 }
 
-fn of_service(cluster: &Cluster, service: &Service, port: u16) -> Vec<Endpoint> {
+/// Pods that may serve a port of a service.
+pub(in crate::invariant) fn of_service(cluster: &Cluster, service: &Service, port: u16) -> Vec<Endpoint> {
     let Some(port) =
         service.ports.iter().find(|candidate| candidate.number == port && candidate.protocol == Protocol::Tcp)
     else {

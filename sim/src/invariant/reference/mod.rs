@@ -3,13 +3,25 @@
 //! Written from the API's documentation. Shares no code with the proxies or with the translation to their configuration;
 //! where the two disagree, one of them is wrong.
 
+mod binding;
 mod endpoints;
+mod http_policy;
 mod names;
 mod policy;
+mod request;
+mod route;
 
-pub(super) use endpoints::{Endpoint, endpoints};
+pub(super) use binding::{Bound, bound};
+pub(super) use endpoints::{Endpoint, endpoints, of_service};
+pub(super) use http_policy::{HttpAttempt, HttpJudgement, judge_http};
 pub(super) use names::meaning;
 pub(super) use policy::{Attempt, Judgement, judge};
+pub(super) use request::HttpRequest;
+#[cfg(test)]
+pub(super) use route::Chosen;
+pub(super) use route::{Action, Routed, Target, mirrors, route};
 
+#[cfg(test)]
+mod agreement;
 #[cfg(test)]
 mod tests;

@@ -110,7 +110,7 @@ fn rule_matches(rule: &PolicyRule, namespace: &str, attempt: &Attempt<'_>) -> bo
 }
 
 /// A test of one attribute: some value must hit, no excluded value may. `None` when neither list says anything.
-fn test(values: &[String], excluded: &[String], hits: impl Fn(&str) -> bool) -> Option<bool> {
+pub(super) fn test(values: &[String], excluded: &[String], hits: impl Fn(&str) -> bool) -> Option<bool> {
     if values.is_empty() && excluded.is_empty() {
         return None;
     }
@@ -118,7 +118,7 @@ fn test(values: &[String], excluded: &[String], hits: impl Fn(&str) -> bool) -> 
 }
 
 /// All tests that say something must hold; if none says anything, there is nothing that could match.
-fn all(tests: &[Option<bool>]) -> bool {
+pub(super) fn all(tests: &[Option<bool>]) -> bool {
     tests.iter().any(Option::is_some) && tests.iter().all(|test| test.unwrap_or(true))
 }
 
@@ -158,7 +158,7 @@ fn condition_matches(condition: &Condition, attempt: &Attempt<'_>) -> bool {
 }
 
 /// Trust domain, namespace, service account.
-fn parts(identity: &str) -> Option<(&str, &str, &str)> {
+pub(super) fn parts(identity: &str) -> Option<(&str, &str, &str)> {
     let (trust_domain, rest) = identity.strip_prefix("spiffe://")?.split_once("/ns/")?;
     let (namespace, account) = rest.split_once("/sa/")?;
     Some((trust_domain, namespace, account))
@@ -172,7 +172,7 @@ fn principal_hits(pattern: &str, attempt: &Attempt<'_>) -> bool {
 }
 
 /// `*` anything but empty, `*x` ends with, `x*` begins with, else equal.
-fn string_hits(pattern: &str, text: &str) -> bool {
+pub(super) fn string_hits(pattern: &str, text: &str) -> bool {
     if pattern == "*" {
         !text.is_empty()
     } else if let Some(end) = pattern.strip_prefix('*') {
@@ -185,7 +185,7 @@ fn string_hits(pattern: &str, text: &str) -> bool {
 }
 
 /// An address, or a block of them.
-fn block_hits(block: &str, address: IpAddr) -> bool {
+pub(super) fn block_hits(block: &str, address: IpAddr) -> bool {
     let (base, length) = match block.split_once('/') {
         Some((base, length)) => (base, length.parse::<u32>().ok()),
         None => (block, Some(if address.is_ipv4() { 32 } else { 128 })),

@@ -74,7 +74,11 @@ impl Context<'_> {
                 };
                 let route =
                     Arc::new(HttpRoute { origin, matches, filters: filters.filters.clone(), action: action.clone() });
-                into.push(Unordered { route, created });
+                let call = written.grpc.as_ref().map(|call| {
+                    let length = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.chars().count());
+                    (length(&call.service), length(&call.method))
+                });
+                into.push(Unordered { route, created, call });
             }
         }
     }
