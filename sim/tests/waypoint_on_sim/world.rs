@@ -8,8 +8,8 @@ use proxy_core::net::NamespacedHostname;
 use proxy_core::policy::http::TrustDomains;
 use proxy_core::route::{BackendSettings, GatewayKey, PortProtocol, PortRoutes, ServiceRoutes, WaypointSettings};
 use proxy_core::state::{
-    GatewayAddress, GatewayDestination, LocalWorkload, NetworkAddress, PortMapping, Resource, ResourceName, Service, ServicePort,
-    SharedUpdate, TunnelProtocol, Update, Workload,
+    GatewayAddress, GatewayDestination, LocalWorkload, NetworkAddress, PortMapping, Resource, ResourceName, Service,
+    ServicePort, SharedUpdate, TunnelProtocol, Update, Workload,
 };
 use proxy_core::telemetry::{Event, RequestInfo};
 use proxy_core::waypoint::{Waypoint, WaypointConfig};
