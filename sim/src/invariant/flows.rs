@@ -158,6 +158,9 @@ impl Flows {
                 ..
             } => {
                 self.pending.remove(connection);
+                if *end == FlowEnd::Server && self.relayed.contains(connection) {
+                    return; // A waypoint's connection, which bears a name of one of its requests: not the client's.
+                }
                 if let Some(connection) = self.connections.get_mut(connection) {
                     let over = End {
                         at,
