@@ -80,6 +80,18 @@ async fn a_client_of_another_trust_domain_is_refused_by_the_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_of_an_alias_of_the_trust_domain_is_let_in_and_no_other() {
+    let mut mesh = Mesh::new(1);
+    mesh.aliases = vec!["formerly".into()];
+    let server = mesh.authority.certificate(&identity("server"));
+    for (domain, let_in) in [("formerly", true), ("elsewhere", false)] {
+        let client = mesh.authority.certificate(&Identity::new(domain, "default", "client"));
+        let (connected, failures) = outcome(&mesh, client, &[identity("server")], server.clone()).await;
+        assert_eq!((connected.is_ok(), failures.is_empty()), (let_in, let_in), "{domain}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_certificate_of_another_root_is_refused() {
     let mesh = Mesh::new(1);
     let stranger = TestAuthority::new(99);

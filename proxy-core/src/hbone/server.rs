@@ -68,7 +68,8 @@ impl<H: Host> Acceptor<H> {
         Acceptor { host, shared: Arc::new(Shared { config, sink, handshakes }) }
     }
 
-    /// Does the TLS and HTTP/2 handshakes, presenting `certificate`.
+    /// Does the TLS and HTTP/2 handshakes, presenting `certificate`. Clients of its trust domain are let in, and those of
+    /// `aliases`.
     ///
     /// # Errors
     /// [`HboneError::Tls`], [`HboneError::Http2`], [`HboneError::Limit`]; bounded by the handshake timeout.
@@ -76,6 +77,7 @@ impl<H: Host> Acceptor<H> {
         &self,
         tcp: H::Tcp,
         certificate: &WorkloadCertificate,
+        aliases: &[Arc<str>],
     ) -> Result<ServerConnection<H>, HboneError> {
         let config = &self.shared.config;
         let deadline = self.host.now() + config.handshake_timeout;
@@ -85,7 +87,7 @@ impl<H: Host> Acceptor<H> {
         };
         let left = deadline.saturating_since(self.host.now());
         // Boxed: the caller's task lives as long as the connection, and its handshake is large and short.
-        timer::timeout(&self.host, left, Box::pin(self.handshake(tcp, certificate)))
+        timer::timeout(&self.host, left, Box::pin(self.handshake(tcp, certificate, aliases)))
             .await
             .map_err(|_| TlsError::Timeout(config.handshake_timeout))?
     }
@@ -94,10 +96,11 @@ impl<H: Host> Acceptor<H> {
         &self,
         tcp: H::Tcp,
         certificate: &WorkloadCertificate,
+        aliases: &[Arc<str>],
     ) -> Result<ServerConnection<H>, HboneError> {
         let Shared { config, sink, .. } = &*self.shared;
         let (local, peer) = (tcp.local_addr(), tcp.peer_addr());
-        let secured = tls::accept(&self.host, &config.tls, certificate, tcp).await?;
+        let secured = tls::accept(&self.host, &config.tls, certificate, aliases, tcp).await?;
         let local_identity = certificate.identity.clone();
         let info = Arc::new(TunnelInfo { local, peer, local_identity, peer_identity: secured.peer.identity });
         let mut connection = config

@@ -128,7 +128,7 @@ pub enum Event {
         /// What is known.
         connection: Arc<ConnectionInfo>,
     },
-    /// Policy was asked (inbound, and again after changes that refuse).
+    /// Policy was asked: inbound, and again after changes that refuse; at waypoints of opaque connections.
     Judged {
         /// When.
         at: Instant,

@@ -84,7 +84,7 @@ pub fn client_config<H: Host>(
 }
 
 /// The configuration of one connection we accept: we present `certificate`, and the peer must present one that chains
-/// to its roots and carries a SPIFFE URI SAN of exactly our trust domain. No tickets, no resumption, ALPN `h2`.
+/// to its roots and carries a SPIFFE URI SAN of exactly our trust domain or one of `aliases`. No tickets, no resumption, ALPN `h2`.
 ///
 /// # Errors
 /// [`TlsError::Local`] if the certificate cannot be used.
@@ -92,11 +92,12 @@ pub fn server_config<H: Host>(
     host: &H,
     options: &TlsOptions,
     certificate: &WorkloadCertificate,
+    aliases: &[Arc<str>],
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let (provider, clock) = provider(host, options.crypto, options.tls12);
     let verifier = PeerVerifier {
         roots: certificate.roots.clone(),
-        accepted: Accepted::TrustDomain(certificate.identity.trust_domain.clone()),
+        accepted: Accepted::mesh(certificate, aliases),
         algorithms: provider.signature_verification_algorithms,
     };
     let mut config = ServerConfig::builder_with_details(provider, clock)

@@ -1,6 +1,7 @@
 //! [`connect`] and [`accept`]: the handshake itself, over any byte stream.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -55,7 +56,7 @@ pub async fn connect<H: Host, S: AsyncRead + AsyncWrite + Unpin>(
     Ok(Secured { stream: TlsStream::Client(stream), peer })
 }
 
-/// The server's side of a handshake, with [`server_config`]. No timeout of its own.
+/// The server's side of a handshake, with [`server_config`]: clients of trust domains in `aliases` are believed too. No timeout of its own.
 ///
 /// # Errors
 /// [`TlsError`].
@@ -63,12 +64,13 @@ pub async fn accept<H: Host, S: AsyncRead + AsyncWrite + Unpin>(
     host: &H,
     options: &TlsOptions,
     certificate: &WorkloadCertificate,
+    aliases: &[Arc<str>],
     stream: S,
 ) -> Result<Secured<S>, TlsError> {
-    let config = server_config(host, options, certificate)?;
+    let config = server_config(host, options, certificate, aliases)?;
     let stream =
         tokio_rustls::TlsAcceptor::from(config).accept(stream).await.map_err(|error| TlsError::from_io(&error))?;
-    let ours = Accepted::TrustDomain(certificate.identity.trust_domain.clone());
+    let ours = Accepted::mesh(certificate, aliases);
     let peer = peer(stream.get_ref().1.peer_certificates(), &ours)?;
     Ok(Secured { stream: TlsStream::Server(stream), peer })
 }

@@ -10,25 +10,37 @@ use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::TlsError;
-use crate::identity::Identity;
+use crate::identity::{Identity, WorkloadCertificate};
 
 /// Who may be at the other end.
 #[derive(Clone, Debug)]
 pub(super) enum Accepted {
-    /// Anybody of exactly this trust domain: the server side.
-    TrustDomain(Arc<str>),
+    /// Anybody of our trust domain or of one that counts as it: the server side.
+    TrustDomain {
+        /// Exactly this.
+        ours: Arc<str>,
+        /// Or one of these.
+        aliases: Arc<[Arc<str>]>,
+    },
     /// One of these: the client side.
     OneOf(Arc<[Identity]>),
 }
 
 impl Accepted {
+    /// Whom a server that presents `certificate` believes.
+    pub(super) fn mesh(certificate: &WorkloadCertificate, aliases: &[Arc<str>]) -> Self {
+        Accepted::TrustDomain { ours: certificate.identity.trust_domain.clone(), aliases: aliases.into() }
+    }
+
     /// The first SPIFFE URI SAN of `leaf` that is accepted.
     pub(super) fn identity(&self, leaf: &CertificateDer<'_>) -> Result<Identity, TlsError> {
         let leaf = EndEntityCert::try_from(leaf).map_err(|error| TlsError::Untrusted(error.to_string()))?;
         let mut first = None;
         for identity in leaf.valid_uri_names().filter_map(|uri| uri.parse::<Identity>().ok()) {
             let accepted = match self {
-                Accepted::TrustDomain(ours) => identity.trust_domain == *ours,
+                Accepted::TrustDomain { ours, aliases } => {
+                    identity.trust_domain == *ours || aliases.contains(&identity.trust_domain)
+                }
                 Accepted::OneOf(expected) => expected.contains(&identity),
             };
             if accepted {
@@ -37,10 +49,10 @@ impl Accepted {
             first.get_or_insert(identity);
         }
         Err(match (self, first) {
-            (Accepted::TrustDomain(ours), Some(found)) => {
+            (Accepted::TrustDomain { ours, .. }, Some(found)) => {
                 TlsError::ForeignTrustDomain { expected: ours.to_string(), found: found.trust_domain.to_string() }
             }
-            (Accepted::TrustDomain(_), None) => {
+            (Accepted::TrustDomain { .. }, None) => {
                 TlsError::Untrusted("the certificate carries no SPIFFE identity".to_owned())
             }
             (Accepted::OneOf(expected), found) => TlsError::WrongIdentity {

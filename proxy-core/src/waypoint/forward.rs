@@ -21,7 +21,7 @@ use super::upstream::pick::NoTarget;
 use super::upstream::target::{Target, Version};
 use super::{filters, head, mirror, websocket};
 use crate::hbone::TraceParent;
-use crate::host::Host;
+use crate::host::{Host, Instant};
 use crate::identity::CertificateAuthority;
 use crate::net::race::{First, race};
 use crate::route::{AbortStatus, Bounded, CorsDecision, CorsHeaders, EndpointResult, Retry, RetryState};
@@ -117,6 +117,7 @@ async fn send<H: Host, C: CertificateAuthority>(
     loop {
         number += 1;
         head.headers_mut().insert(head::ATTEMPT_COUNT, HeaderValue::from(number));
+        let began = turn.shared.host.now();
         let picked = match target(turn, &plan, &tried) {
             Ok((picked, held)) => {
                 let resolved = picked.resolved(&turn.shared.resolver).await;
@@ -147,7 +148,7 @@ async fn send<H: Host, C: CertificateAuthority>(
         );
         let (mut outcome, connection_place) = match raced {
             First::Left(()) => {
-                note_attempt(turn, &picked, number, Err(&timed_out_failure()));
+                note_attempt(turn, &picked, (number, began), Err(&timed_out_failure()));
                 return Err(timed_out("response_timeout"));
             }
             First::Right(outcome) => outcome,
@@ -162,7 +163,7 @@ async fn send<H: Host, C: CertificateAuthority>(
             let under_way = memory.as_ref().map(|memory| memory.under_way()).unwrap_or_default();
             tries.after(result, under_way, &mut turn.shared.rng.lock())
         };
-        note_attempt(turn, &picked, number, outcome.as_ref().map(|response| response.status().as_u16()));
+        note_attempt(turn, &picked, (number, began), outcome.as_ref().map(|response| response.status().as_u16()));
         let again = match next {
             Retry::After(wait, _) if replay.can_repeat() => {
                 if retry_place.is_none() {
@@ -355,10 +356,10 @@ fn finish<H: Host, C: CertificateAuthority>(
 fn note_attempt<H: Host, C: CertificateAuthority>(
     turn: &Turn<H, C>,
     target: &Target,
-    number: u32,
+    (number, began): (u32, Instant),
     outcome: Result<u16, &UpstreamFailure>,
 ) {
-    let after = turn.shared.host.now() - turn.started;
+    let after = began - turn.started;
     turn.log.note(|info| {
         debug_assert!(number as usize == info.attempts.len() + 1);
         info.attempts.push(Attempt {

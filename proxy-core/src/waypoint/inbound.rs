@@ -29,7 +29,7 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
         Ok(connection) => take_streams(&shared, connection, local, &watcher).await,
         Err((reason, error)) => shared.sink.record(Event::Refused {
             at: shared.host.now(),
-            reporter: Reporter::Destination,
+            reporter: Reporter::Waypoint,
             source: peer,
             destination: local,
             trace: None,
@@ -40,7 +40,7 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     }
 }
 
-/// TLS and HTTP/2, presenting our own certificate. The client must prove to be of our trust domain.
+/// TLS and HTTP/2, presenting our own certificate. The client must prove to be of our trust domain or of an alias of it.
 async fn handshake<H: Host, C: CertificateAuthority>(
     shared: &Shared<H, C>,
     accepted: Accepted<H::Tcp>,
@@ -49,7 +49,9 @@ async fn handshake<H: Host, C: CertificateAuthority>(
         Ok(certificate) => certificate,
         Err(error) => return Err((Reason::IdentityUnavailable, error.to_string())),
     };
-    let connection = shared.acceptor.accept(accepted.stream, &certificate).await;
+    let settings = shared.settings(&shared.state.snapshot());
+    let aliases = settings.as_ref().map_or(&[][..], |settings| &settings.trust_domains.aliases);
+    let connection = shared.acceptor.accept(accepted.stream, &certificate, aliases).await;
     connection.map(Box::new).map_err(|error| (error.reason(), error.to_string()))
 }
 

@@ -18,8 +18,8 @@ use crate::identity::CertificateAuthority;
 use crate::net::copy::{ByteCounts, Meter, OnReset, OnResets, Side, copy};
 use crate::net::drain::DrainWatcher;
 use crate::net::race::{First, race};
-use crate::policy::Connection;
-use crate::policy::http::{Ask, HttpVerdict, Subject, ask, authorize};
+use crate::policy::http::{Ask, HttpAction, HttpDecision, HttpPolicy, HttpVerdict, Subject, ask, authorize};
+use crate::policy::{Connection, PolicyKey, Verdict};
 use crate::request::RequestView;
 use crate::route::balance::hash_request;
 use crate::route::{Backend, Bounded, HashKey, LoadBalancer, TcpDecision, choose_tcp};
@@ -59,7 +59,7 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     let outcome = match chosen {
         Err(ended) => Err(ended),
         Ok(Chosen { target, _held, .. }) => {
-            let judging = Box::pin(judge(shared, &downstream));
+            let judging = Box::pin(judge(shared, &downstream, &record));
             let judged = match race(watcher.cut(), judging).await {
                 First::Left(_) => return stream.into_inner().abort(),
                 First::Right(judged) => judged,
@@ -155,9 +155,14 @@ fn tcp_hash(known: &KnownBackend, downstream: &Downstream, rng: &mut Rng) -> Opt
 }
 
 /// CUSTOM, then AUDIT, DENY and ALLOW, as far as they can be applied to an opaque connection.
-async fn judge<H: Host, C: CertificateAuthority>(shared: &Shared<H, C>, downstream: &Downstream) -> Result<(), Ended> {
+async fn judge<H: Host, C: CertificateAuthority>(
+    shared: &Shared<H, C>,
+    downstream: &Downstream,
+    record: &Record,
+) -> Result<(), Ended> {
     let snapshot = shared.state.snapshot();
     let refused = |reason: Reason, text: String| Ended { reason, text };
+    let judged = |verdict: Verdict, dry_run: Vec<PolicyKey>| record.judged(shared.host.now(), verdict, dry_run);
     let (Some(settings), Some(own)) = (shared.settings(&snapshot), shared.own_workload(&snapshot)) else {
         return Err(refused(Reason::NotAttached, "this waypoint is not configured any more".to_owned()));
     };
@@ -175,22 +180,46 @@ async fn judge<H: Host, C: CertificateAuthority>(shared: &Shared<H, C>, downstre
     };
     match asked {
         Ask::Nobody => {}
-        Ask::Refuse { by, why } => return Err(refused(Reason::RefusedByProvider, format!("{by}: {why}"))),
+        Ask::Refuse { by, why } => {
+            judged(Verdict::DeniedBy(by.key.clone()), Vec::new());
+            return Err(refused(Reason::RefusedByProvider, format!("{by}: {why}")));
+        }
         Ask::Providers(providers) => {
             for (name, by) in providers {
                 let Some(provider) = settings.providers.get(&name) else { continue };
-                ext_authz::check_connection(shared, &snapshot, &own, downstream, provider)
-                    .await
-                    .map_err(|text| refused(Reason::RefusedByProvider, format!("{by}: {text}")))?;
+                if let Err(text) = ext_authz::check_connection(shared, &snapshot, &own, downstream, provider).await {
+                    judged(Verdict::DeniedBy(by.key.clone()), Vec::new());
+                    return Err(refused(Reason::RefusedByProvider, format!("{by}: {text}")));
+                }
             }
         }
     }
     let decision = authorize(policies(), &Subject::connection(&connection, downstream.client.ip(), None));
+    judged(verdict_of(&decision.verdict), otherwise(&decision, policies()));
     match &decision.verdict {
         HttpVerdict::Allowed { .. } => Ok(()),
         HttpVerdict::DeniedBy(_) => Err(refused(Reason::PolicyDenied, decision.verdict.to_string())),
         HttpVerdict::NotAllowed => Err(refused(Reason::PolicyNotAllowed, decision.verdict.to_string())),
     }
+}
+
+fn verdict_of(verdict: &HttpVerdict) -> Verdict {
+    match verdict {
+        HttpVerdict::Allowed { by } => Verdict::Allowed { by: by.as_ref().map(|by| by.key.clone()) },
+        HttpVerdict::DeniedBy(by) => Verdict::DeniedBy(by.key.clone()),
+        HttpVerdict::NotAllowed => Verdict::NotAllowed,
+    }
+}
+
+/// Dry runs that would refuse what is allowed.
+fn otherwise<'a>(decision: &HttpDecision, policies: impl Iterator<Item = &'a HttpPolicy>) -> Vec<PolicyKey> {
+    if !decision.verdict.is_allowed() {
+        return Vec::new();
+    }
+    let denied = decision.dry_run_deny.iter().filter_map(|result| result.by.as_ref()).map(|by| by.key.clone());
+    let not_allowed = decision.dry_run_allow.as_ref().is_some_and(|result| !result.allowed);
+    let allowing = policies.filter(|policy| not_allowed && policy.dry_run && policy.action == HttpAction::Allow);
+    denied.chain(allowing.map(|policy| policy.key.clone())).collect()
 }
 
 async fn carry<H: Host, C: CertificateAuthority>(
@@ -236,6 +265,10 @@ impl Record {
     fn open(at: Instant, info: Arc<ConnectionInfo>, sink: Arc<dyn Sink>) -> Self {
         sink.record(Event::Opened { at, connection: info.clone() });
         Record { info, opened: at, counts: ByteCounts::default(), told: Default::default(), sink }
+    }
+
+    fn judged(&self, at: Instant, verdict: Verdict, dry_run: Vec<PolicyKey>) {
+        self.sink.record(Event::Judged { at, connection: self.info.clone(), verdict, dry_run });
     }
 
     fn tell_bytes(&self) {

@@ -51,7 +51,7 @@ async fn handshake<H: Host, C: CertificateAuthority>(
         Ok(certificate) => certificate,
         Err(error) => return Err((error.into(), Some(workload))),
     };
-    let accepted = instance.acceptor.accept(accepted.stream, &certificate).await;
+    let accepted = instance.acceptor.accept(accepted.stream, &certificate, &[]).await;
     accepted.map(Box::new).map_err(|error| (error.into(), Some(workload)))
 }
 

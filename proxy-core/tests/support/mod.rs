@@ -107,6 +107,8 @@ pub struct Mesh {
     pub server: MemoryHost,
     pub client_events: Arc<Recorder>,
     pub server_events: Arc<Recorder>,
+    /// Trust domains the server takes for its own.
+    pub aliases: Vec<Arc<str>>,
 }
 
 pub const CLIENT: &str = "10.0.0.1";
@@ -122,6 +124,7 @@ impl Mesh {
             network,
             client_events: Arc::default(),
             server_events: Arc::default(),
+            aliases: Vec::new(),
         }
     }
 
@@ -152,12 +155,13 @@ impl Mesh {
         let (noted, host) = (failures.clone(), self.server.clone());
         let leave = Arc::new(tokio::sync::Notify::new());
         let leaving = leave.clone();
+        let aliases = self.aliases.clone();
         self.server.spawn("listener", async move {
             while let Ok(accepted) = listener.accept().await {
-                let (acceptor, certificate) = (acceptor.clone(), certificate.clone());
+                let (acceptor, certificate, aliases) = (acceptor.clone(), certificate.clone(), aliases.clone());
                 let (requests, noted, leaving) = (requests.clone(), noted.clone(), leaving.clone());
                 host.spawn("connection", async move {
-                    let mut connection = match acceptor.accept(accepted.stream, &certificate).await {
+                    let mut connection = match acceptor.accept(accepted.stream, &certificate, &aliases).await {
                         Ok(connection) => connection,
                         Err(error) => return noted.lock().push(error),
                     };

@@ -347,13 +347,15 @@ impl From<OpenError> for Failure {
 fn encode(request: &HttpRequest, flow: FlowId) -> Vec<u8> {
     use std::fmt::Write;
     let mut head = String::with_capacity(256);
-    let host = request.headers.iter().find(|(name, _)| name == "host").map(|(_, value)| value.clone());
-    let host = host.unwrap_or_else(|| request.target.authority());
-    let _ = write!(
-        head,
-        "{} {} HTTP/1.1\r\nhost: {host}\r\n{FLOW_HEADER}: {flow}\r\n",
-        request.method, request.target.path
-    );
+    let _ = write!(head, "{} {} HTTP/1.1\r\n", request.method, request.target.path);
+    let mut hosts = request.headers.iter().filter(|(name, _)| name == "host").map(|(_, value)| value).peekable();
+    if hosts.peek().is_none() {
+        let _ = write!(head, "host: {}\r\n", request.target.authority());
+    }
+    for host in hosts {
+        let _ = write!(head, "host: {host}\r\n");
+    }
+    let _ = write!(head, "{FLOW_HEADER}: {flow}\r\n");
     for (name, value) in request.headers.iter().filter(|(name, _)| name != "host") {
         let _ = write!(head, "{name}: {value}\r\n");
     }

@@ -145,6 +145,8 @@ impl Flows {
                 self.pending.remove(flow);
             }
             AppEvent::Resolved { .. } | AppEvent::HboneConnected { .. } => {}
+            // What a waypoint's connection carried is no client's bytes, and its end no client's end.
+            AppEvent::Closed { connection, end: FlowEnd::Server, .. } if self.relayed.remove(connection) => {}
             AppEvent::Closed {
                 connection,
                 end,

@@ -270,7 +270,8 @@ impl Mesh {
 
     /// When the mesh itself, as opposed to the engine, next has something to do.
     fn next_deadline(&self) -> Option<Instant> {
-        [self.cluster.next_deadline(), self.agenda.due(), self.control.commit_due()].into_iter().flatten().min()
+        let keys = self.keys.refresh_due();
+        [self.cluster.next_deadline(), self.agenda.due(), self.control.commit_due(), keys].into_iter().flatten().min()
     }
 
     /// Does everything that is due by now.
@@ -306,6 +307,10 @@ impl Mesh {
                         self.translate_addresses();
                     }
                 }
+            }
+            if self.keys.refresh_due().is_some_and(|due| due <= now) {
+                idle = false;
+                self.refresh_keys();
             }
             if idle {
                 break;

@@ -1,14 +1,14 @@
 //! Key sets that RequestAuthentications name by URI: the control plane fetches them over the simulated network.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use proxy_core::Host;
-use proxy_core::host::Dial;
 use proxy_core::host::timer::timeout;
+use proxy_core::host::{Dial, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Mesh;
@@ -25,29 +25,56 @@ const LOOK_PERIOD: Duration = Duration::from_millis(50);
 /// Time a fetch has, as upstream.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// How often a set that was fetched is fetched again, as upstream: keys are replaced behind a URI that stays.
+const REFRESH_PERIOD: Duration = Duration::from_secs(20 * 60);
+
 /// Most bytes of a response.
 const BYTES_MAX: u64 = 1 << 20;
 
 /// What a fetch came to: from where, and the document.
 type Outcome = (Arc<str>, Option<Arc<str>>);
 
-/// Fetches planned or under way. One that fails is tried again at the next change of the cluster.
+/// Fetches planned or under way. A first one that fails is tried again at the next change of the cluster.
 pub(super) struct KeyFetches {
     /// The control plane's own process.
     host: SimHost,
     /// Planned, under way, or failed since the cluster last changed.
     tried: BTreeSet<Arc<str>>,
     under_way: usize,
+    /// When each set that was fetched is due again.
+    again: BTreeMap<Arc<str>, Instant>,
     done: Arc<Mutex<Vec<Outcome>>>,
 }
 
 impl KeyFetches {
     pub(super) fn new(host: SimHost) -> Self {
-        KeyFetches { host, tried: BTreeSet::new(), under_way: 0, done: Arc::default() }
+        KeyFetches { host, tried: BTreeSet::new(), under_way: 0, again: BTreeMap::new(), done: Arc::default() }
+    }
+}
+
+impl KeyFetches {
+    /// When the next set is due again.
+    pub(super) fn refresh_due(&self) -> Option<Instant> {
+        self.again.values().min().copied()
     }
 }
 
 impl Mesh {
+    /// Fetches again what is due and still wanted.
+    pub(super) fn refresh_keys(&mut self) {
+        let now = self.sim.now();
+        let due: Vec<Arc<str>> =
+            self.keys.again.iter().filter(|(_, at)| **at <= now).map(|(from, _)| from.clone()).collect();
+        let wanted = wanted(&self.cluster);
+        for from in due {
+            self.keys.again.remove(&from);
+            if wanted.contains(&from) {
+                self.keys.under_way += 1;
+                self.fetch_keys(from);
+            }
+        }
+    }
+
     /// Plans to fetch what is named and not there. Called after every change of the cluster.
     pub(super) fn plan_key_fetches(&mut self) {
         if self.keys.under_way == 0 {
@@ -77,6 +104,9 @@ impl Mesh {
         let done = std::mem::take(&mut *self.keys.done.lock());
         self.keys.under_way = self.keys.under_way.saturating_sub(done.len());
         for (from, document) in done {
+            if document.is_some() || self.cluster.fetched_keys(&from).is_some() {
+                self.keys.again.insert(from.clone(), self.sim.now() + REFRESH_PERIOD);
+            }
             if document.is_some() && self.cluster.set_fetched_keys(&from, document) {
                 self.note_change();
             }

@@ -1,5 +1,6 @@
 //! Waypoint pods: they run the layer-7 proxy instead of an application, and are ready when it says so.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ impl Mesh {
             identity(pod, cluster),
         );
         config.network = cluster.network.clone();
+        config.resolvers = cluster.dns_addresses().into_iter().map(|address| SocketAddr::new(address, 53)).collect();
         let host = runtime.host.clone();
         let sink = Arc::new(ProxySink { node: name.clone(), host: host.clone(), journal: self.journal.clone() });
         let (node, source) = (runtime.node.clone(), self.control.subscribe_waypoint(&name, gateway));

@@ -166,8 +166,9 @@ impl Paths {
     fn add(&mut self, record: HopRecord) -> u64 {
         let number = self.next;
         self.next += 1;
-        // A waypoint's client is known by what its proxy says of it: that is not where a path begins.
-        if record.reporter != Reporter::Waypoint {
+        // A waypoint's client is known by what its proxy says of it: that is not where a path begins, unless it was refused
+        // before it could say anything.
+        if record.reporter != Reporter::Waypoint || record.trace.is_none() {
             self.by_source.entry(record.source).or_default().push(number);
         }
         if let Some(authority) = record.tunnel_into() {
@@ -259,9 +260,13 @@ impl Paths {
         let attempt = request.attempts.last()?;
         let authority: Arc<str> = attempt.address?.to_string().into();
         let (began, ended) = (request.started + attempt.after, hop.closed.as_ref()?.0);
+        let waypoint = request.connection.local_workload.as_ref()?;
         let tunnels = self.by_authority.get(&authority)?.iter().rev().filter_map(|number| self.records.get(number));
         let open = |tunnel: &&HopRecord| {
-            tunnel.opened <= ended && tunnel.closed.as_ref().is_none_or(|(closed, ..)| *closed >= began)
+            // Clients that go around the waypoint ask for the same address.
+            waypoint.addresses.contains(&tunnel.source.ip())
+                && tunnel.opened <= ended
+                && tunnel.closed.as_ref().is_none_or(|(closed, ..)| *closed >= began)
         };
         let open: Vec<&HopRecord> = tunnels.filter(open).collect();
         // The request that opens a tunnel gives it its trace.
@@ -298,7 +303,9 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     fn fits(&self, told: &RequestInfo) -> bool {
         let in_time = (self.started..=self.ended).contains(&told.started);
-        in_time && *told.method == *self.method && *told.path == *self.path
+        // Of what could not be read nothing is told.
+        let is_unread = told.reason == Reason::MalformedRequest && told.method.is_empty();
+        in_time && (is_unread || *told.method == *self.method && *told.path == *self.path)
     }
 }
 

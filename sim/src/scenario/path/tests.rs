@@ -3,6 +3,7 @@ use std::time::Duration;
 use proxy_core::host::WallTime;
 use proxy_core::identity::Identity;
 use proxy_core::policy::http::{HttpDecision, HttpVerdict, PolicyId};
+use proxy_core::state::Workload;
 use proxy_core::telemetry::{Attempt, PolicyOutcome, RequestProtocol, TokenOutcome};
 
 use super::*;
@@ -21,7 +22,8 @@ fn connection(id: u64, reporter: Reporter, trace: u8, source: &str, identity: &s
         id: ConnectionId(id),
         trace: TraceId([trace; 16]),
         reporter,
-        local_workload: None,
+        local_workload: (reporter == Reporter::Waypoint)
+            .then(|| Arc::new(Workload { addresses: vec!["10.0.0.2".parse().unwrap()], ..Workload::default() })),
         source: source.parse().unwrap(),
         source_workload: None,
         source_identity: Some(Identity::new("cluster.local", "shop", identity)),
@@ -89,7 +91,7 @@ fn request(path: &str, started: Instant, reason: Reason, tried: bool) -> Request
 }
 
 /// A client's connection through a waypoint that carried two requests, one of them denied; and the waypoint's own tunnel
-/// to the server, which an earlier request had opened.
+/// to the server, which an earlier request had opened, beside one of a client that went around it.
 fn story() -> Paths {
     let mut paths = Paths::default();
     let mut tell = |millis: u64, node: &str, event: Event| {
@@ -97,6 +99,7 @@ fn story() -> Paths {
     };
     let opened = |millis, connection| Event::Opened { at: at(millis), connection };
     tell(1, "node-2", opened(1, connection(1, Reporter::Destination, 5, "10.0.0.2:50000", "waypoint")));
+    tell(2, "node-2", opened(2, connection(2, Reporter::Destination, 6, "10.0.0.1:41000", "client")));
     tell(10, "node-1", opened(10, connection(1, Reporter::Source, 1, CLIENT, "client")));
     for (millis, path, reason, tried) in [(11, "/a", Reason::Completed, true), (21, "/b", Reason::PolicyDenied, false)]
     {

@@ -105,10 +105,11 @@ fn contradictions(expect: &Expect, reason: Option<Reason>, of: Of, requests: Opt
         let problem = Problem::new(format!("`outcome: {outcome}` and `status` exclude each other"));
         found.push(problem.hint("a status comes with an answer, and then the outcome is `completed`"));
     }
-    // A proxy that reads HTTP refuses with 403, and a ztunnel refuses a tunnel with 401.
-    let tells = if of == Of::Hbone { 401 } else { 403 };
+    // A ztunnel refuses a tunnel with 401. A proxy that reads HTTP refuses with 403, or with what an authorization provider
+    // says, and has 503 for clients when the ztunnel behind it refuses.
+    let tells = |status: &u16| if of == Of::Hbone { *status == 401 } else { !(200..300).contains(status) };
     if let (Some(true), Some(statuses)) = (refused, &expect.status)
-        && !statuses.0.contains(&tells)
+        && !statuses.0.iter().any(tells)
         && expect.grpc.is_none()
     {
         let problem = Problem::new("`denied` and this `status` exclude each other");

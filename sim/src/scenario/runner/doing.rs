@@ -209,11 +209,10 @@ pub(super) fn stream(clients: &Clients, plan: &ConnectPlan) -> Doing {
 /// Begins the hostile client of a step.
 pub(super) fn hbone(clients: &Clients, plan: &HbonePlan, mesh: &Mesh) -> Doing {
     let asked = format!("HBONE {}", plan.method);
-    let (client, address, server) =
-        match (clients.first(&plan.from), clients.address(&plan.to), clients.first(&plan.to)) {
-            (Some(client), Some(address), Some(server)) => (client, address, server),
-            (client, ..) => return impossible(client, &plan.from.name, asked),
-        };
+    let (client, address) = match (clients.first(&plan.from), clients.address(&plan.to)) {
+        (Some(client), Some(address)) => (client, address),
+        (client, _) => return impossible(client, &plan.from.name, asked),
+    };
     let bracketed = |address: IpAddr| SocketAddr::new(address, 0).to_string().trim_end_matches(":0").to_owned();
     let authority = match &plan.authority {
         None => SocketAddr::new(address, 80).to_string(),
@@ -223,25 +222,26 @@ pub(super) fn hbone(clients: &Clients, plan: &HbonePlan, mesh: &Mesh) -> Doing {
             None => return impossible(Some(client), &plan.from.name, asked),
         },
     };
-    let identity_of = |pod: &Client<SimHost>| clients.identity(&pod.pod);
     let request = HboneRequest {
         to: SocketAddr::new(address, HBONE_PORT),
         authority: authority.as_str().into(),
         method: plan.method.as_str().into(),
         identity: match &plan.certificate {
-            ShownCertificate::Own => identity_of(&client),
+            ShownCertificate::Own => clients.identity(&plan.from),
             ShownCertificate::Of(identity) => Some(identity.clone()),
             ShownCertificate::None => None,
         },
-        expected: identity_of(&server).unwrap_or_else(|| Identity::new("", "", "")),
+        expected: clients.identity(&plan.to).unwrap_or_else(|| Identity::new("", "", "")),
         mesh_root: mesh.authority().root().to_vec(),
         timeout: plan.timeout,
     };
     let target = format!("{asked} {authority} at {}", request.to);
     let authority = (plan.signed_by == Signer::Mesh).then(|| {
         // The authority signs only for who is scheduled: this client has stolen somebody's place.
-        let (node, pod): (Arc<str>, Arc<str>) = ("hostile".into(), client.pod.uid.clone());
+        let node: Arc<str> = "hostile".into();
         if let Some(identity) = &request.identity {
+            // Several may come from one pod at a time, each as somebody else.
+            let pod = format!("{} as {identity}", client.pod.uid).into();
             mesh.authority().schedule(&node, &pod, identity.clone());
         }
         mesh.authority().for_node(&node)

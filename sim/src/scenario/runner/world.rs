@@ -135,11 +135,12 @@ impl Clients {
         cluster.pod(&first_pod(&cluster, object)?)?.addresses.first().copied()
     }
 
-    /// The identity of a pod's service account.
-    pub(super) fn identity(&self, app: &AppPod) -> Option<Identity> {
-        let started = self.pods.get(&ObjectName::new(&app.namespace, &app.name))?;
-        let trust_domain = self.cluster()?.config().trust_domain.clone();
-        Some(Identity::new(&trust_domain, &app.namespace, &started.pod.spec.service_account))
+    /// The identity of the pod that speaks for `object`, by its service account.
+    pub(super) fn identity(&self, object: &ObjectReference) -> Option<Identity> {
+        let cluster = self.cluster()?;
+        let pod = cluster.pod(&first_pod(&cluster, object)?)?;
+        let (trust_domain, namespace) = (&cluster.config().trust_domain, &pod.meta.key.namespace);
+        Some(Identity::new(trust_domain, namespace, &pod.spec.service_account))
     }
 
     /// Where a destination is now; `None` if it means a pod and there is none.
