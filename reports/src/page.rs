@@ -41,6 +41,7 @@ pub(crate) fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => "passed",
         Verdict::Failed => "failed",
+        Verdict::Stalled => "stalled",
         Verdict::Crashed => "crashed",
     }
 }

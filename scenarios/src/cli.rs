@@ -16,11 +16,15 @@ Examples:
   meshsim run shop.yaml --seeds 1..200                     the same under 200 seeds
   meshsim run shop.yaml --seed 7 --until 5.2s              replay, and stop there
   meshsim run shop.yaml --json - | jq .verdict             for other programs
+  meshsim run shop.yaml --pcap shop.pcapng                 for Wireshark, decrypted
+  meshsim run shop.yaml --seeds 1..200 --save failures/     keep what failed, to run again:
+  meshsim replay failures/shop-17.json --trace --node node-2
   meshsim run shop.yaml --report out                       a page to look at
   meshsim explain shop.yaml --request 3                    who decided what on its way
   meshsim list                                             what there is, and what it proves
 
-Exit status: 0 if everything held, 1 if an expectation or an invariant did not, 2 if the input is wrong.";
+Exit status: 0 if everything held, 1 if an expectation or an invariant of safety did not, 2 if the input is wrong,
+3 if only an invariant of liveness did not hold, 4 if a run crashed.";
 
 /// Ambient service meshes in virtual time, from ordinary Kubernetes YAML. Same input, same seed, same bytes.
 #[derive(Debug, Parser)]
@@ -38,6 +42,8 @@ pub(crate) enum Command {
     Explain(ExplainArguments),
     /// Name the scenarios there are, each with the sentence it proves
     List(ListArguments),
+    /// Run a saved run again, bit for bit, or say where the two part
+    Replay(ReplayArguments),
     /// Print the JSON Schema of scenario files
     Schema(SchemaArguments),
     /// One node proxy on real sockets, for one workload
@@ -66,6 +72,20 @@ pub(crate) struct RunArguments {
     /// Write a page for each run into this folder
     #[arg(long, value_name = "FOLDER")]
     pub(crate) report: Option<PathBuf>,
+
+    /// Write what goes over the wires to a pcapng file, TLS secrets included; a folder (or a path that ends in `/`) gets a
+    /// file for each pod and proxy. One run only
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+
+    /// Write what happened when, in virtual time, as a trace for ui.perfetto.dev. One run only
+    #[arg(long, value_name = "FILE")]
+    pub(crate) perfetto: Option<PathBuf>,
+
+    /// Save the run, with all it depends on, for `meshsim replay`; a folder (or a path that ends in `/`) gets a file for each
+    /// run that did not hold
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
 
     /// Stop at this virtual time, e.g. 5.2s
     #[arg(long, value_name = "TIME")]
@@ -120,6 +140,29 @@ pub(crate) struct ListArguments {
     /// Scenario files or folders [default: the catalogue]
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArguments {
+    /// What `meshsim run --save` wrote
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Stop at this virtual time, e.g. 5.2s
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<Time>,
+
+    /// Print every packet that arrives, is dropped or changed, instead of results
+    #[arg(long)]
+    pub(crate) trace: bool,
+
+    /// Of this node only
+    #[arg(long, value_name = "NAME", requires = "trace")]
+    pub(crate) node: Option<String>,
+
+    /// Colours
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Colour,
 }
 
 #[derive(Args, Debug)]

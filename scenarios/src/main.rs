@@ -17,8 +17,12 @@ use self::cli::{Cli, Command};
 enum Ending {
     /// Everything held.
     Held,
-    /// An expectation or invariant did not hold, or a run crashed.
+    /// An expectation or an invariant of safety did not hold.
     Failed,
+    /// An invariant of liveness did not hold, and nothing else.
+    Stalled,
+    /// A run crashed.
+    Crashed,
     /// The input is wrong.
     WrongInput,
 }
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => command::run::run(&arguments),
         Command::Explain(arguments) => command::explain::run(&arguments),
         Command::List(arguments) => command::list::run(&arguments),
+        Command::Replay(arguments) => command::replay::run(&arguments),
         Command::Schema(arguments) => command::schema::run(&arguments),
         Command::Ztunnel(arguments) => command::ztunnel::run(&arguments),
     };
@@ -39,6 +44,8 @@ fn main() -> ExitCode {
         Ok(Ending::Held) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::from(1),
         Ok(Ending::WrongInput) => ExitCode::from(2),
+        Ok(Ending::Stalled) => ExitCode::from(3),
+        Ok(Ending::Crashed) => ExitCode::from(4),
         // Whoever read our output has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {

@@ -10,6 +10,7 @@
 //! - [`tcp`]: TCP as plain functions over data.
 //! - [`fabric`]: nodes, namespaces, links.
 //! - [`node`]: the simulated [`proxy_core::Host`], its sockets, capture.
+//! - [`pcap`]: captures of what went over the wires.
 //! - [`cluster`]: Kubernetes and Istio objects from YAML, the controllers that act on them, pods and their lives; pure.
 //! - [`record`]: what a run leaves behind; plain data.
 //! - [`control`]: the control plane: translation, delivery, the certificate authority.
@@ -28,6 +29,7 @@ pub mod fabric;
 pub mod invariant;
 pub mod mesh;
 pub mod node;
+pub mod pcap;
 pub mod record;
 pub mod scenario;
 pub mod seed;

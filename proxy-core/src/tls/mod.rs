@@ -29,3 +29,4 @@ pub use handshake::{Peer, Secured, TlsStream, accept, connect, serial_number, va
 pub use key::SigningKey;
 pub use named::{ServerCertificate, accept_anonymous, connect_named};
 pub use origination::{Origination, originate};
+pub use rustls::KeyLog;

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use ::http::uri::PathAndQuery;
 use ::http::{Method, Request, Response, StatusCode, Version, header};
+use parking_lot::Mutex;
 
 use super::forward;
 use super::head::{self, Span};
+use super::http::Leave;
 use super::http::body::Body;
 use super::http::http1::{BodyVerdict, Refused};
 use super::http::http2::Handler;
@@ -27,11 +29,26 @@ pub(super) struct Exchange<H: Host, C> {
     shared: Arc<Shared<H, C>>,
     downstream: Arc<Downstream>,
     http2: bool,
+    /// What its last request went by.
+    last: Arc<Mutex<Option<Told>>>,
+}
+
+/// What this waypoint is told of itself and of where a connection leads.
+#[derive(Clone)]
+struct Told {
+    settings: Arc<WaypointSettings>,
+    own: Arc<Workload>,
+    routes: Option<Arc<ServiceRoutes>>,
 }
 
 impl<H: Host, C> Clone for Exchange<H, C> {
     fn clone(&self) -> Self {
-        Exchange { shared: self.shared.clone(), downstream: self.downstream.clone(), http2: self.http2 }
+        Exchange {
+            shared: self.shared.clone(),
+            downstream: self.downstream.clone(),
+            http2: self.http2,
+            last: self.last.clone(),
+        }
     }
 }
 
@@ -50,6 +67,8 @@ pub(super) struct Turn<H: Host, C> {
     pub(super) grpc: bool,
     /// It came in HTTP/2.
     pub(super) http2: bool,
+    /// This waypoint serves the destination no more: the client is asked to come by another way.
+    leaving: bool,
 }
 
 /// A request's head and body, ready to be judged and sent on.
@@ -68,7 +87,19 @@ pub(super) struct Incoming {
 
 impl<H: Host, C: CertificateAuthority> Exchange<H, C> {
     pub(super) fn new(shared: Arc<Shared<H, C>>, downstream: Arc<Downstream>, http2: bool) -> Self {
-        Exchange { shared, downstream, http2 }
+        let exchange = Exchange { shared, downstream, http2, last: Arc::default() };
+        *exchange.last.lock() = exchange.told(&exchange.shared.state.snapshot());
+        exchange
+    }
+
+    /// `None` when this waypoint does not serve the destination any more, or is no waypoint any more.
+    fn told(&self, snapshot: &Snapshot) -> Option<Told> {
+        let routes = match self.downstream.attached.service() {
+            None => None,
+            Some(service) => Some(snapshot.routes_of(&service.key)?.clone()),
+        };
+        let (settings, own) = (self.shared.settings(snapshot)?, self.shared.own_workload(snapshot)?);
+        Some(Told { settings, own, routes })
     }
 
     fn begin(&self, request: &Request<Body>) -> Arc<RequestLog> {
@@ -127,22 +158,22 @@ impl<H: Host, C: CertificateAuthority> Exchange<H, C> {
         }
         let bad = |details: &str| LocalReply::new(400, Reason::MalformedRequest, details, "");
         let snapshot = self.shared.state.snapshot();
-        let (Some(settings), Some(own)) = (self.shared.settings(&snapshot), self.shared.own_workload(&snapshot)) else {
+        let told = self.told(&snapshot);
+        let leaving = told.is_none();
+        // Who came while it was served is served as before, once more, and leaves: the way on is the client's to find.
+        let Some(told) = told.or_else(|| self.last.lock().clone()) else {
             let text = "this waypoint is not configured any more";
             return Err(LocalReply::new(503, Reason::NotAttached, "waypoint_not_configured", text));
         };
+        let Told { settings, own, routes } = told.clone();
+        *self.last.lock() = Some(told);
         if request.headers().len() > settings.limits.fields_max {
             return Err(LocalReply::new(431, Reason::MalformedRequest, "too_many_headers", ""));
         }
-        let routes = match self.downstream.attached.service() {
-            None => None,
-            Some(service) => match snapshot.routes_of(&service.key) {
-                Some(routes) if routes.ports.contains_key(&self.downstream.attached.destination().port()) => {
-                    Some(routes.clone())
-                }
-                _ => return Err(LocalReply::new(404, Reason::NoRoute, "route_not_found", "")),
-            },
-        };
+        let port = self.downstream.attached.destination().port();
+        if routes.as_ref().is_some_and(|routes| !routes.ports.contains_key(&port)) {
+            return Err(LocalReply::new(404, Reason::NoRoute, "route_not_found", ""));
+        }
         if request.method() == Method::CONNECT {
             return Err(LocalReply::new(403, Reason::MalformedRequest, "upgrade_failed", ""));
         }
@@ -190,6 +221,7 @@ impl<H: Host, C: CertificateAuthority> Exchange<H, C> {
             started: self.shared.host.now(),
             grpc,
             http2: self.http2,
+            leaving,
         };
         let body = CountedRequest::over(body, log, grpc);
         Ok((turn, Incoming { head: request, body, authority, path, upgrade, span, body_verdict }))
@@ -201,9 +233,13 @@ impl<H: Host, C: CertificateAuthority> Handler for Exchange<H, C> {
         let log = self.begin(&request);
         let grpc = head::is_grpc(request.headers());
         let method = request.method().clone();
+        let mut leaving = false;
         let answered = match self.receive(&log, request) {
             // Boxed: what answering needs is large, and connections idle.
-            Ok((turn, incoming)) => Box::pin(forward::answer(turn, incoming)).await,
+            Ok((turn, incoming)) => {
+                leaving = turn.leaving;
+                Box::pin(forward::answer(turn, incoming)).await
+            }
             Err(reply) => Err(reply),
         };
         let mut response = match answered {
@@ -231,6 +267,9 @@ impl<H: Host, C: CertificateAuthority> Handler for Exchange<H, C> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             // Whoever carries the bytes holds the log.
             return response;
+        }
+        if leaving {
+            response.extensions_mut().insert(Leave);
         }
         let (parts, body) = response.into_parts();
         Response::from_parts(parts, Logged::over(body, log, grpc))

@@ -9,7 +9,7 @@ use crate::text;
 pub(crate) fn write(html: &mut Html, record: &RunRecord) {
     let class = match record.verdict {
         Verdict::Passed => "verdict good",
-        Verdict::Failed | Verdict::Crashed => "verdict bad",
+        Verdict::Failed | Verdict::Stalled | Verdict::Crashed => "verdict bad",
     };
     html.element("header", &[], |html| {
         html.element("div", &[("class", "title")], |html| {

@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
+use sim::pcap::Capture;
 use sim::record::{RunRecord, Verdict};
-use sim::scenario::{Plan, RunError, RunOptions};
+use sim::scenario::replay::Artefact;
+use sim::scenario::{Plan, RunError, RunOptions, Timeline};
 
 use crate::cli::RunArguments;
 use crate::output::{Paint, Progress, Text};
+use crate::output::{captures, saves};
 use crate::{Ending, files};
 
 /// One run to make.
@@ -22,7 +25,7 @@ struct Job {
 
 /// What came of a job, and how long it took by the clock on the wall.
 struct Done {
-    result: Result<RunRecord, RunError>,
+    result: Result<(RunRecord, io::Result<()>), RunError>,
     wall: std::time::Duration,
 }
 
@@ -51,9 +54,29 @@ pub(crate) fn run(arguments: &RunArguments) -> io::Result<Ending> {
     };
     let jobs: Vec<Job> = (0..plans.len()).flat_map(|plan| seeds.iter().map(move |&seed| Job { plan, seed })).collect();
     can_write(arguments)?;
+    if arguments.save.as_deref().is_some_and(|path| jobs.len() > 1 && !saves::is_folder(path)) {
+        writeln!(io::stderr(), "meshsim: `--save` takes a folder for {} runs: end it in `/`", jobs.len())?;
+        return Ok(Ending::WrongInput);
+    }
+    let single = arguments.pcap.as_ref().map(|_| "--pcap").or(arguments.perfetto.as_ref().map(|_| "--perfetto"));
+    if let Some(option) = single.filter(|_| jobs.len() > 1) {
+        writeln!(io::stderr(), "meshsim: `{option}` takes one run, these are {}", jobs.len())?;
+        return Ok(Ending::WrongInput);
+    }
+    let timeline = arguments.perfetto.as_ref().map(|_| Timeline::default());
+    let captures = match &arguments.pcap {
+        None => Vec::new(),
+        Some(path) => vec![captures::open(path, &plans[0].name)?],
+    };
     let reached = Arc::default();
     let mut show = Show::new(arguments, jobs.len(), &reached);
-    work_off(&plans, &jobs, arguments, &reached, |done| show.one(done))?;
+    work_off(&plans, &jobs, arguments, (&captures, timeline.as_ref()), &reached, |done| show.one(done))?;
+    for capture in &captures {
+        capture.finish().map_err(|error| within(arguments.pcap.as_deref().unwrap_or(Path::new("-")), error))?;
+    }
+    if let (Some(path), Some(timeline)) = (&arguments.perfetto, &timeline) {
+        std::fs::write(path, timeline.to_json()).map_err(|error| within(path, error))?;
+    }
     show.end()
 }
 
@@ -70,7 +93,7 @@ fn can_write(arguments: &RunArguments) -> io::Result<()> {
 }
 
 /// The error with the path it is about.
-fn within(path: &Path, error: io::Error) -> io::Error {
+pub(crate) fn within(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
@@ -79,6 +102,7 @@ fn work_off(
     plans: &[Plan],
     jobs: &[Job],
     arguments: &RunArguments,
+    (captures, timeline): (&[Capture], Option<&Timeline>),
     reached: &Arc<AtomicU64>,
     mut take: impl FnMut(Done) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -99,11 +123,14 @@ fn work_off(
                         delivery: arguments.delivery.map(Into::into),
                         until: arguments.until.map(|time| time.0),
                         task_order: arguments.task_order.into(),
+                        captures: captures.to_vec(),
+                        timeline: timeline.cloned(),
+                        log: None,
                         explain: false,
                         reached: Some(reached.clone()),
                     };
                     let started = Instant::now();
-                    let result = sim::scenario::run(&plans[job.plan], &options);
+                    let result = make(&plans[job.plan], &options, arguments.save.as_deref());
                     if sender.send((number, Done { result, wall: started.elapsed() })).is_err() {
                         break;
                     }
@@ -127,6 +154,17 @@ fn work_off(
     })
 }
 
+/// Makes one run, and saves it if that is asked for.
+fn make(plan: &Plan, options: &RunOptions, save: Option<&Path>) -> Result<(RunRecord, io::Result<()>), RunError> {
+    let Some(path) = save else { return Ok((sim::scenario::run(plan, options)?, Ok(()))) };
+    let (record, artefact) = Artefact::record(plan, options)?;
+    if !saves::wanted(path, &record) {
+        return Ok((record, Ok(())));
+    }
+    let saved = saves::write(path, &record, &artefact);
+    Ok((record, saved))
+}
+
 /// Shows results as they come.
 struct Show<'a> {
     arguments: &'a RunArguments,
@@ -148,8 +186,15 @@ struct Show<'a> {
 struct Counts {
     passed: usize,
     failed: usize,
+    stalled: usize,
     crashed: usize,
     wrong: usize,
+}
+
+impl Counts {
+    fn bad(&self) -> usize {
+        self.failed + self.stalled + self.crashed
+    }
 }
 
 impl<'a> Show<'a> {
@@ -182,7 +227,10 @@ impl<'a> Show<'a> {
 
     fn one(&mut self, done: Done) -> io::Result<()> {
         let record = match done.result {
-            Ok(record) => record,
+            Ok((record, saved)) => {
+                saved?;
+                record
+            }
             Err(error) => {
                 self.counts.wrong += 1;
                 return self.progress.aside(|| writeln!(io::stderr(), "{error}"));
@@ -191,6 +239,7 @@ impl<'a> Show<'a> {
         match record.verdict {
             Verdict::Passed => self.counts.passed += 1,
             Verdict::Failed => self.counts.failed += 1,
+            Verdict::Stalled => self.counts.stalled += 1,
             Verdict::Crashed => self.counts.crashed += 1,
         }
         let passed = record.verdict == Verdict::Passed;
@@ -211,7 +260,7 @@ impl<'a> Show<'a> {
                 self.say(&self.text.page(&page))?;
             }
         }
-        self.progress.step(&record.scenario, self.counts.failed + self.counts.crashed);
+        self.progress.step(&record.scenario, self.counts.bad());
         if self.arguments.json.is_some() {
             self.records.push(record);
         }
@@ -222,8 +271,8 @@ impl<'a> Show<'a> {
         self.progress.end();
         if self.several {
             let counts = &self.counts;
-            let total = counts.passed + counts.failed + counts.crashed + counts.wrong;
-            let bad = counts.failed + counts.crashed + counts.wrong;
+            let bad = counts.bad() + counts.wrong;
+            let total = counts.passed + bad;
             self.say(&self.text.total(total, bad, self.wall.elapsed()))?;
             if let Some(replay) = &self.replay {
                 self.say(&self.text.replay(replay))?;
@@ -243,8 +292,10 @@ impl<'a> Show<'a> {
         }
         Ok(match self.counts {
             Counts { wrong: 1.., .. } => Ending::WrongInput,
-            Counts { failed: 0, crashed: 0, .. } => Ending::Held,
-            _ => Ending::Failed,
+            Counts { crashed: 1.., .. } => Ending::Crashed,
+            Counts { failed: 1.., .. } => Ending::Failed,
+            Counts { stalled: 1.., .. } => Ending::Stalled,
+            _ => Ending::Held,
         })
     }
 }

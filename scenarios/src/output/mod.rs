@@ -1,9 +1,11 @@
 //! What people read: colours, words, progress.
 
+pub(crate) mod captures;
 mod group;
 mod paint;
 mod path;
 mod progress;
+pub(crate) mod saves;
 mod text;
 mod units;
 

@@ -188,6 +188,7 @@ impl Text {
         let verdict = match record.verdict {
             Verdict::Passed => self.paint.good("passed"),
             Verdict::Failed => self.paint.bad("failed"),
+            Verdict::Stalled => self.paint.bad("stalled"),
             Verdict::Crashed => self.paint.bad("crashed"),
         };
         let counter = |name: &str| record.counters.get(name).copied();

@@ -26,6 +26,7 @@ pub mod names;
 pub mod naming;
 pub mod object;
 mod operations;
+mod ownership;
 pub mod pod;
 mod read;
 mod reconcile;
@@ -42,6 +43,7 @@ pub mod yaml;
 pub use config::{AddressReuse, ClusterConfig, NodeConfig};
 pub use diagnostic::{Diagnostic, Problem, Source, did_you_mean};
 pub use object::{Kind, Labels, Meta, ObjectName, ObjectReference, OwnerReference};
+pub use ownership::owns;
 pub use pod::{
     Container, ContainerPort, Pod, PodEvent, PodEventKind, PodPhase, PodSpec, PodTemplate, PodTimes, Protocol,
     Redirection,

@@ -1,6 +1,6 @@
 //! [`MeshAuthority`]: the mesh's certificate authority, asked by each node's proxy through a [`NodeAuthority`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,18 @@ pub enum Availability {
     Silent,
 }
 
+/// A step of changing the root, in the only order that never leaves two proxies without a root in common: each is to be
+/// followed by the next only once every certificate has been renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RotationStep {
+    /// A new root is made and published beside the old one. The old one signs.
+    Publish,
+    /// The new one signs. Both are published.
+    Switch,
+    /// The old one is published no more.
+    Retire,
+}
+
 /// The mesh's certificate authority. Cheap to clone; clones are the same authority.
 ///
 /// Owns the root key and the list of who runs where: it signs an identity only for the proxy of a node on which a pod of
@@ -72,6 +84,7 @@ impl<H: Host> Clone for MeshAuthority<H> {
 
 struct Shared {
     config: AuthorityConfig,
+    /// The first root; what signs now is in the state.
     issuer: Issuer,
     seed: [u8; 32],
     state: Mutex<State>,
@@ -88,6 +101,18 @@ struct State {
     tokens: BTreeMap<String, Arc<str>>,
     under_way: usize,
     signed: u64,
+    /// Instead of the configured delay.
+    slow: Option<Duration>,
+    /// Nodes that cannot reach it.
+    unreachable: BTreeSet<Arc<str>>,
+    /// Roots made since the first.
+    made: u64,
+    /// What signs, if not the first root.
+    signing: Option<Issuer>,
+    /// Made and not signing yet.
+    next: Option<Issuer>,
+    /// What is published, if not the first root alone.
+    published: Option<Vec<Vec<u8>>>,
 }
 
 /// A request that has been asked and not been answered; counted as long as it lives.
@@ -120,7 +145,7 @@ impl<H: Host> MeshAuthority<H> {
         Ok(MeshAuthority { host, shared: Arc::new(shared) })
     }
 
-    /// The root certificate, DER.
+    /// The first root certificate, DER. See [`MeshAuthority::roots`] once it has been rotated.
     pub fn root(&self) -> &[u8] {
         self.shared.issuer.root()
     }
@@ -172,6 +197,52 @@ impl<H: Host> MeshAuthority<H> {
     /// Breaks or restores the authority. Requests under way are treated as it is when their answer is due.
     pub fn set_availability(&self, availability: Availability) {
         self.shared.state.lock().availability = availability;
+    }
+
+    /// Has every answer take this long; `None` as configured.
+    pub fn set_slow(&self, delay: Option<Duration>) {
+        self.shared.state.lock().slow = delay;
+    }
+
+    /// Has a node's proxy unable to reach it, or able again.
+    pub fn set_reachable(&self, node: &Arc<str>, reachable: bool) {
+        let mut state = self.shared.state.lock();
+        if reachable {
+            state.unreachable.remove(node);
+        } else {
+            state.unreachable.insert(node.clone());
+        }
+    }
+
+    /// Takes a step of changing the root. A step out of turn does nothing.
+    ///
+    /// # Errors
+    /// The new root cannot be written.
+    pub fn rotate(&self, step: RotationStep) -> Result<(), TlsError> {
+        let mut state = self.shared.state.lock();
+        let signing = state.signing.as_ref().unwrap_or(&self.shared.issuer).root().to_vec();
+        match (step, state.next.take()) {
+            (RotationStep::Publish, None) => {
+                state.made += 1;
+                let number = state.made;
+                let mut dice = Rng::from_seed(digest(&self.shared.seed, &[b"root", &number.to_be_bytes()]));
+                let config = &self.shared.config;
+                let name = format!("{} {}", config.name, number + 1);
+                let next = Issuer::new(&name, self.host.wall_time(), config.root_validity, &mut dice)?;
+                state.published = Some(vec![signing, next.root().to_vec()]);
+                state.next = Some(next);
+            }
+            (RotationStep::Switch, Some(next)) => state.signing = Some(next),
+            (RotationStep::Retire, None) => state.published = Some(vec![signing]),
+            (_, next) => state.next = next,
+        }
+        Ok(())
+    }
+
+    /// The roots published now, DER.
+    pub fn roots(&self) -> Vec<Vec<u8>> {
+        let published = self.shared.state.lock().published.clone();
+        published.unwrap_or_else(|| vec![self.shared.issuer.root().to_vec()])
     }
 
     /// Whether it answers.
@@ -237,8 +308,13 @@ impl<H: Host> CertificateAuthority for NodeAuthority<H> {
         let mut dice = shared.dice(&self.node, identity);
         let spread = shared.config.delay_most.saturating_sub(shared.config.delay_least);
         let spread = u64::try_from(spread.as_nanos()).unwrap_or(u64::MAX).saturating_add(1);
-        host.sleep(shared.config.delay_least + Duration::from_nanos(dice.below(spread))).await;
-        let availability = shared.state.lock().availability;
+        let drawn = shared.config.delay_least + Duration::from_nanos(dice.below(spread));
+        let slow = shared.state.lock().slow;
+        host.sleep(slow.unwrap_or(drawn)).await;
+        let availability = {
+            let state = shared.state.lock();
+            if state.unreachable.contains(&self.node) { Availability::Silent } else { state.availability }
+        };
         match availability {
             Availability::Answering => {}
             Availability::Refusing => {
@@ -254,7 +330,11 @@ impl<H: Host> CertificateAuthority for NodeAuthority<H> {
             return Err(AuthorityError::Refused(format!("no pod of {identity} is scheduled on node {}", self.node)));
         }
         let validity = request.validity.min(shared.config.leaf_validity_max);
-        let signed = shared.issuer.issue(&request.csr_der, identity, host.wall_time(), validity, &mut dice);
+        let issuer = state.signing.as_ref().unwrap_or(&shared.issuer);
+        let mut signed = issuer.issue(&request.csr_der, identity, host.wall_time(), validity, &mut dice);
+        if let (Ok(chain), Some(published)) = (&mut signed, &state.published) {
+            chain.roots.clone_from(published);
+        }
         state.signed += u64::from(signed.is_ok());
         signed.map_err(|error| AuthorityError::Refused(error.to_string()))
     }

@@ -7,8 +7,8 @@ mod status;
 mod translate;
 pub mod wire;
 
-pub use ca::{AuthorityConfig, Availability, MeshAuthority, NodeAuthority};
-pub use push::{Acknowledged, ControlPlane, PushConfig, PushObserver, Revision, Subscription};
+pub use ca::{AuthorityConfig, Availability, MeshAuthority, NodeAuthority, RotationStep};
+pub use push::{Acknowledged, ControlPlane, Disorder, PushConfig, PushObserver, PushOrder, Revision, Subscription};
 pub use resources::{Resources, diff, diff_for};
 pub use status::{Condition, conditions};
 pub use translate::{PolicyNotice, Translation, translate, virtual_services};

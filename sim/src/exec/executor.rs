@@ -74,6 +74,7 @@ impl Executor {
                 free: Vec::new(),
                 processes: Vec::new(),
                 ready: Ready::new(order, seed),
+                paused: 0,
                 polls: 0,
                 spawned: 0,
                 live: 0,
@@ -94,7 +95,7 @@ impl Executor {
     pub fn process(&self, name: String) -> ProcessId {
         let guard = self.tasks.lock();
         let mut tasks = guard.borrow_mut();
-        tasks.processes.push(Process { name, alive: true, first: NONE, last: NONE });
+        tasks.processes.push(Process { name, alive: true, paused: None, first: NONE, last: NONE });
         ProcessId(tasks.processes.len() as u32 - 1)
     }
 
@@ -240,6 +241,9 @@ impl Executor {
             let (slot, generation) = loop {
                 let Some((slot, generation)) = tasks.ready.pop() else { return Polled::Nothing };
                 if tasks.slots[slot as usize].generation == generation {
+                    if tasks.paused > 0 && tasks.keep_for_later(slot, generation) {
+                        continue;
+                    }
                     break (slot, generation);
                 }
             };
@@ -289,6 +293,26 @@ impl Executor {
         };
         self.bury(finished, now);
         Polled::Ran
+    }
+
+    /// Has a process stand still, or go on. While it stands none of its tasks is polled; what became ready meanwhile is
+    /// polled when it goes on, in that order.
+    pub(crate) fn set_paused(&self, process: ProcessId, paused: bool) {
+        let guard = self.tasks.lock();
+        let tasks = &mut *guard.borrow_mut();
+        let Some(entry) = tasks.processes.get_mut(process.0 as usize) else { return };
+        match (paused, entry.paused.take()) {
+            (true, None) => {
+                entry.paused = Some(Vec::new());
+                tasks.paused += 1;
+            }
+            (true, still) => entry.paused = still,
+            (false, None) => {}
+            (false, Some(later)) => {
+                tasks.paused -= 1;
+                later.into_iter().for_each(|(slot, generation)| tasks.ready.push(slot, generation));
+            }
+        }
     }
 
     /// Ends a process: takes its tasks in the order they were spawned. The one being polled right now, if it is among

@@ -128,6 +128,8 @@ impl Parked {
 pub(super) struct Process {
     pub(super) name: String,
     pub(super) alive: bool,
+    /// Standing still: its tasks that became ready meanwhile, in order.
+    pub(super) paused: Option<Vec<(u32, u32)>>,
     pub(super) first: u32,
     pub(super) last: u32,
 }
@@ -138,6 +140,8 @@ pub(super) struct Tasks {
     pub(super) free: Vec<u32>,
     pub(super) processes: Vec<Process>,
     pub(super) ready: Ready,
+    /// Processes that stand still.
+    pub(super) paused: u32,
     pub(super) polls: u64,
     pub(super) spawned: u64,
     pub(super) live: u64,
@@ -146,6 +150,18 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
+    /// Keeps a ready task of a process that stands still for later. False if its process does not.
+    pub(super) fn keep_for_later(&mut self, slot: u32, generation: u32) -> bool {
+        let process = self.particulars[slot as usize].process;
+        match self.processes.get_mut(process as usize).and_then(|process| process.paused.as_mut()) {
+            Some(later) => {
+                later.push((slot, generation));
+                true
+            }
+            None => false,
+        }
+    }
+
     pub(super) fn process_name(&self, process: u32) -> String {
         self.processes.get(process as usize).map_or_else(String::new, |process| process.name.clone())
     }

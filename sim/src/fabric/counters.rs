@@ -16,6 +16,8 @@ pub(crate) struct Counters {
     pub(crate) wire_bytes: u64,
     pub(crate) payload_bytes_delivered: u64,
     pub(crate) packets_resent: u64,
+    pub(crate) packets_corrupted: u64,
+    pub(crate) packets_duplicated: u64,
     pub(crate) connections_dialled: u64,
     pub(crate) connections_accepted: u64,
     pub(crate) connections_refused: u64,
@@ -47,11 +49,13 @@ impl Counters {
             ("connections_refused", self.connections_refused),
             ("connections_redirected", self.connections_redirected),
         ];
+        let injected = [("packets_corrupted", self.packets_corrupted), ("packets_duplicated", self.packets_duplicated)];
+        let injected = injected.into_iter().filter(|&(_, count)| count > 0);
         let drops = DROP_REASONS
             .iter()
             .zip(self.dropped)
             .filter(|&(_, count)| count > 0)
             .map(|(reason, count)| (format!("packets_dropped.{reason}"), count));
-        named.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(drops).collect()
+        named.into_iter().chain(injected).map(|(name, count)| (name.to_owned(), count)).chain(drops).collect()
     }
 }

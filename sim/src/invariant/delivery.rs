@@ -60,8 +60,7 @@ impl Checker for RightDelivery {
         {
             return;
         }
-        let since = connection.dialled.as_nanos().saturating_sub(world.deltas.endpoint.as_nanos() as u64);
-        let states = world.truth.during(Instant::from_nanos(since));
+        let states = world.truth.believed(connection.dialled, world.deltas.endpoint);
         let mut known = false;
         // The newest first: mostly it has the answer.
         for (_, cluster) in states.iter().rev() {
@@ -95,11 +94,10 @@ fn relayed(
 ) {
     // Copies and late tries of what is answered already are nobody's any more.
     let Some((request, connection)) = world.flows.request(flow) else { return };
-    let since = request.since.as_nanos().saturating_sub(world.deltas.endpoint.as_nanos() as u64);
     let head = HttpRequest::made(&request.head);
     let client = connection.client.namespace.as_ref();
     let mut why = "";
-    for (_, cluster) in world.truth.during(Instant::from_nanos(since)).iter().rev() {
+    for (_, cluster) in world.truth.believed(request.since, world.deltas.endpoint).iter().rev() {
         match serving_request(cluster, waypoint, client, connection.to, &head) {
             Serving::Anyone => return,
             Serving::Only(endpoints) if endpoints.contains(taken) => return,

@@ -12,6 +12,8 @@ use crate::record::{Evidence, Violation};
 pub enum InvariantId {
     /// I1: policy, settled.
     Policy,
+    /// I2: policy, in transition.
+    Transition,
     /// I3: no plaintext.
     Plaintext,
     /// I4: waypoint traversal.
@@ -22,25 +24,41 @@ pub enum InvariantId {
     Delivery,
     /// I7: byte-exact streams.
     Streams,
+    /// I8: isolation of progress.
+    Progress,
+    /// I9: graceful change.
+    Graceful,
+    /// I10: endpoint freshness.
+    Freshness,
+    /// I11: convergence.
+    Convergence,
     /// I12: liveness, no crash.
     Liveness,
     /// I13: bounded resources.
     Resources,
+    /// I14: certificate continuity.
+    Certificates,
     /// I15: no loops, true names.
     Loops,
 }
 
 impl InvariantId {
     /// All of them.
-    pub const ALL: [InvariantId; 9] = [
+    pub const ALL: [InvariantId; 15] = [
         InvariantId::Policy,
+        InvariantId::Transition,
         InvariantId::Plaintext,
         InvariantId::Traversal,
         InvariantId::Identity,
         InvariantId::Delivery,
         InvariantId::Streams,
+        InvariantId::Progress,
+        InvariantId::Graceful,
+        InvariantId::Freshness,
+        InvariantId::Convergence,
         InvariantId::Liveness,
         InvariantId::Resources,
+        InvariantId::Certificates,
         InvariantId::Loops,
     ];
 
@@ -48,15 +66,26 @@ impl InvariantId {
     pub const fn code(self) -> &'static str {
         match self {
             InvariantId::Policy => "I1",
+            InvariantId::Transition => "I2",
             InvariantId::Plaintext => "I3",
             InvariantId::Traversal => "I4",
             InvariantId::Identity => "I5",
             InvariantId::Delivery => "I6",
             InvariantId::Streams => "I7",
+            InvariantId::Progress => "I8",
+            InvariantId::Graceful => "I9",
+            InvariantId::Freshness => "I10",
+            InvariantId::Convergence => "I11",
             InvariantId::Liveness => "I12",
             InvariantId::Resources => "I13",
+            InvariantId::Certificates => "I14",
             InvariantId::Loops => "I15",
         }
+    }
+
+    /// Whether it says that something good comes in the end, rather than that something bad never does.
+    pub const fn is_liveness(self) -> bool {
+        matches!(self, InvariantId::Progress | InvariantId::Convergence | InvariantId::Liveness)
     }
 
     /// What should hold, in a sentence.
@@ -65,6 +94,9 @@ impl InvariantId {
             InvariantId::Policy => {
                 "Once every proxy has acknowledged the configuration, no connection exists that policy denies and none that \
                  policy allows is refused by it."
+            }
+            InvariantId::Transition => {
+                "While policy changes, nothing is admitted that old and new deny, and nothing refused that both allow."
             }
             InvariantId::Plaintext => {
                 "Between two enrolled pods no application byte leaves the sender's namespace outside mutual TLS."
@@ -81,8 +113,19 @@ impl InvariantId {
             InvariantId::Streams => {
                 "Bytes delivered are a prefix of bytes sent, equal at a clean close; a reset has a recorded cause."
             }
+            InvariantId::Progress => "A stream whose both ends are ready makes progress whatever other streams do.",
+            InvariantId::Graceful => {
+                "In a graceful change no new connection fails and nothing shorter than the drain period is cut."
+            }
+            InvariantId::Freshness => "No new connection goes to an endpoint that is gone or unready.",
+            InvariantId::Convergence => {
+                "When changes have stopped and faults are over, everything is as it follows from what is written."
+            }
             InvariantId::Liveness => "Nothing panics, stalls or waits beyond its bound.",
             InvariantId::Resources => "When traffic has ended, connections and sockets are back to where they began.",
+            InvariantId::Certificates => {
+                "No handshake fails while both ends hold certificates that are good, whatever the authority does."
+            }
             InvariantId::Loops => {
                 "No flow passes a proxy role twice, no proxy captures its own traffic, and a name means what the cluster or \
                  its DNS says."

@@ -54,6 +54,8 @@ pub(super) struct Server {
     pub(super) pod: Arc<AppPod>,
     pub(super) accepted: Instant,
     pub(super) local: SocketAddr,
+    /// Who it sees as its client.
+    pub(super) peer: SocketAddr,
     /// The waypoint's instance it came through.
     pub(super) through: Option<Arc<Pod>>,
 }
@@ -134,6 +136,7 @@ impl Flows {
                         pod: server.clone(),
                         accepted: at,
                         local: *local,
+                        peer: *peer,
                         through: truth.waypoint_at(peer.ip(), at).cloned(),
                     });
                 }
@@ -157,6 +160,9 @@ impl Flows {
                 ..
             } => {
                 self.pending.remove(connection);
+                if *end == FlowEnd::Server && self.relayed.contains(connection) {
+                    return; // A waypoint's connection, which bears a name of one of its requests: not the client's.
+                }
                 if let Some(connection) = self.connections.get_mut(connection) {
                     let over = End {
                         at,

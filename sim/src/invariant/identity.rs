@@ -27,6 +27,9 @@ impl Checker for IdentityTruth {
     fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
         let at = observation.at;
         match &observation.kind {
+            ObservationKind::ProxyLife { proxy, running: false, .. } => {
+                self.tunnels.retain(|(of, _), _| of != proxy);
+            }
             ObservationKind::Proxy { node, event } => match event {
                 Event::Tunnel(TunnelEvent::Opened {
                     reporter,

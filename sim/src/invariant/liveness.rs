@@ -18,7 +18,9 @@ impl Checker for Liveness {
             findings.push(Finding::new("Something waits for ever or spins.").because(at, stall.clone()));
         }
         for (flow, pending) in world.flows.pending() {
-            if pending.since + world.deltas.wait <= at {
+            // A fault may have kept them waiting; the bound runs from when all was well again.
+            let healed = world.disturbances.healed().unwrap_or(Instant::START);
+            if pending.since.max(healed) + world.deltas.wait <= at {
                 findings.push(
                     Finding::new(format!("{} waits for {} and is told nothing.", pending.client, pending.intended))
                         .because(pending.since, format!("flow {flow}: {} asked {}", pending.client, pending.intended))

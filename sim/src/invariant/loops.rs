@@ -104,10 +104,10 @@ mod tests {
     use proxy_core::telemetry::{ConnectionId, ConnectionInfo, ConnectionSecurity, Hop, Reason};
 
     use super::*;
-    use crate::invariant::{Deltas, flows::Flows, truth::Truth};
+    use crate::invariant::Deltas;
 
     fn observe(checker: &mut NoLoops, event: Event) -> usize {
-        let world = World { truth: Truth::default(), flows: Flows::default(), deltas: Deltas::default() };
+        let world = World::new(Deltas::default());
         let kind = ObservationKind::Proxy { node: "n".into(), event };
         let mut findings = Vec::new();
         checker.observe(&world, &Observation { at: Instant::START, kind }, &mut findings);

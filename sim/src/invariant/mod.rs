@@ -7,27 +7,40 @@
 //! | id | checker |
 //! |---|---|
 //! | I1 | [`policy`] |
+//! | I2 | [`transition`] |
 //! | I3 | [`plaintext`] |
 //! | I4 | [`traversal`] |
 //! | I5 | [`identity`] |
 //! | I6 | [`delivery`] |
 //! | I7 | [`streams`] |
+//! | I8 | [`progress`] |
+//! | I9 | [`graceful`] |
+//! | I10 | [`freshness`] |
+//! | I11 | [`convergence`] |
 //! | I12 | [`liveness`] |
 //! | I13 | [`resources`] |
+//! | I14 | [`certificates`] |
 //! | I15 | [`loops`], [`names`] |
 
+mod certificates;
+mod convergence;
 mod delivery;
+mod disturbances;
 mod finding;
 mod flows;
+mod freshness;
+mod graceful;
 mod identity;
 mod liveness;
 mod loops;
 mod names;
 mod plaintext;
 mod policy;
+mod progress;
 mod reference;
 mod resources;
 mod streams;
+mod transition;
 mod traversal;
 mod truth;
 mod watch;
@@ -57,9 +70,20 @@ pub struct Deltas {
     pub binding: Duration,
     /// Δ_ep: how long ago an endpoint may have ceased to be one and still be chosen. 2 s.
     pub endpoint: Duration,
+    /// Δ_stale: from the last acknowledgement of a change of endpoints to nobody dialling those that are gone. 1 s.
+    pub stale: Duration,
+    /// Δ_prog: from an open connection to a server's reading its first byte. 10 s: longer than a proxy may wait for its own
+    /// workload or for a policy.
+    pub progress: Duration,
+    /// Δ_conv: from the end of changes and faults to everything being as it follows from the truth. 40 s: a proxy that
+    /// refused a pod is asked again after 5 s, a certificate after 15 s.
+    pub convergence: Duration,
+    /// Δ_cert: how long a certificate is good for at least. 12 h: proxies ask for a day and renew after half of it.
+    pub certificate: Duration,
     /// From one end's finishing its direction to the other's seeing it, once it has read all. 2 s.
     pub half_close: Duration,
-    /// How long anyone may wait for anything (a dial, an answer to it). 60 s.
+    /// How long anyone may wait for anything (a dial, an answer to it), from its beginning or from the end of the last
+    /// fault. 60 s.
     pub wait: Duration,
 }
 
@@ -70,6 +94,10 @@ impl Default for Deltas {
             enrollment: Duration::from_secs(1),
             binding: Duration::from_secs(2),
             endpoint: Duration::from_secs(2),
+            stale: Duration::from_secs(1),
+            progress: Duration::from_secs(10),
+            convergence: Duration::from_secs(40),
+            certificate: Duration::from_secs(12 * 3600),
             half_close: Duration::from_secs(2),
             wait: Duration::from_secs(60),
         }
@@ -83,6 +111,8 @@ pub struct Quiescence {
     pub panics: Vec<String>,
     /// A stall or spin report, if the engine gave one.
     pub stall: Option<String>,
+    /// What does not follow from the truth though it was given Δ_conv to, in words.
+    pub diverged: Vec<String>,
     /// Whether everything was given time to come to rest: without, resource checks have nothing to say.
     pub at_rest: bool,
 }
@@ -106,7 +136,15 @@ trait Checker: Send {
 struct World {
     truth: Truth,
     flows: flows::Flows,
+    disturbances: disturbances::Disturbances,
     deltas: Deltas,
+}
+
+impl World {
+    fn new(deltas: Deltas) -> Self {
+        let (truth, flows) = (Truth::default(), flows::Flows::default());
+        World { truth, flows, disturbances: disturbances::Disturbances::default(), deltas }
+    }
 }
 
 /// All checkers, and what they share.
@@ -127,22 +165,29 @@ impl Checkers {
     pub fn new(deltas: Deltas, off: &BTreeSet<InvariantId>) -> Self {
         let mut checkers: Vec<(InvariantId, Box<dyn Checker>)> = vec![
             (InvariantId::Policy, Box::new(policy::PolicySettled::default())),
+            (InvariantId::Transition, Box::new(transition::PolicyInTransition)),
             (InvariantId::Plaintext, Box::new(plaintext::NoPlaintext)),
             (InvariantId::Traversal, Box::new(traversal::WaypointTraversal)),
             (InvariantId::Identity, Box::new(identity::IdentityTruth::default())),
             (InvariantId::Delivery, Box::new(delivery::RightDelivery::default())),
             (InvariantId::Streams, Box::new(streams::ByteExact::default())),
+            (InvariantId::Progress, Box::new(progress::Progress::default())),
+            (InvariantId::Graceful, Box::new(graceful::GracefulChange::default())),
+            (InvariantId::Freshness, Box::new(freshness::FreshEndpoints::default())),
+            (InvariantId::Convergence, Box::new(convergence::Convergence)),
             (InvariantId::Liveness, Box::new(liveness::Liveness)),
             (InvariantId::Resources, Box::new(resources::Bounded::default())),
+            (InvariantId::Certificates, Box::new(certificates::CertificateContinuity::default())),
             (InvariantId::Loops, Box::new(loops::NoLoops::default())),
             (InvariantId::Loops, Box::new(names::TrueNames::default())),
         ];
         checkers.retain(|(id, _)| !off.contains(id));
-        Checkers {
-            world: World { truth: Truth::default(), flows: flows::Flows::default(), deltas },
-            checkers,
-            violations: Vec::new(),
-        }
+        Checkers { world: World::new(deltas), checkers, violations: Vec::new() }
+    }
+
+    /// The times it judges by.
+    pub fn deltas(&self) -> &Deltas {
+        &self.world.deltas
     }
 
     /// The cluster is now this. Call at each change, the first time before anything else.
@@ -165,6 +210,7 @@ impl Checkers {
             keep(&mut self.violations, *id, observation.at, &mut findings);
         }
         self.world.truth.observe(observation);
+        self.world.disturbances.observe(observation);
         self.world.flows.observe(observation, &self.world.truth);
         for (id, checker) in &mut self.checkers {
             checker.observe(&self.world, observation, &mut findings);

@@ -11,7 +11,7 @@ use proxy_core::host::Instant;
 use proxy_core::telemetry::{ConnectionInfo, Event, Reporter};
 
 use super::flows::{Connection, Request};
-use super::reference::{Attempt, HttpAttempt, HttpJudgement, HttpRequest, Judgement, judge, judge_http};
+use super::reference::{Attempt, HttpAttempt, HttpJudgement, HttpRequest, Judgement, endpoints, judge, judge_http};
 use super::truth::Enrolled;
 use super::{Checker, Finding, Quiescence, World};
 use crate::cluster::{Cluster, ObjectName, Pod};
@@ -38,18 +38,18 @@ impl Checker for PolicySettled {
             {
                 if let Some(waypoint) = world.truth.waypoint_at(peer.ip(), observation.at) {
                     let taken = Taken { server, at: *local, waypoint };
-                    judge_relayed(world, observation.at, *flow, &taken, findings);
+                    judge_relayed(world, observation.at, *flow, &taken, Phase::Settled, findings);
                 }
             }
             ObservationKind::App(AppEvent::Accepted { flow, connection, .. }) if flow == connection => {
                 if let Some(connection) = world.flows.connection(*connection) {
-                    judge_admitted(world, observation.at, connection, findings);
+                    judge_admitted(world, observation.at, connection, Phase::Settled, findings);
                 }
             }
             ObservationKind::Proxy { node, event: Event::Judged { connection, verdict, .. } }
                 if !verdict.is_allowed() && connection.reporter == Reporter::Destination =>
             {
-                judge_refused(world, observation.at, node, connection, findings);
+                judge_refused(world, observation.at, node, connection, Phase::Settled, findings);
             }
             _ => {}
         }
@@ -64,8 +64,54 @@ impl Checker for PolicySettled {
     }
 }
 
+/// Whether one state decides, or any of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Every proxy is known to hold the one state there is.
+    Settled,
+    /// More than one may be in force somewhere.
+    Transition,
+}
+
+impl Phase {
+    fn of(states: &[(Instant, Arc<Cluster>)]) -> Phase {
+        if states.len() > 1 { Phase::Transition } else { Phase::Settled }
+    }
+}
+
+/// Whether the current state allows a connection to every pod that may serve it.
+pub(super) fn allows(world: &World, connection: &Connection) -> bool {
+    let Some(cluster) = world.truth.now() else { return false };
+    let Some(client) = world.truth.pod(&connection.client.uid) else { return false };
+    let identity = match world.truth.enrolled(&connection.client.uid, connection.dialled) {
+        Enrolled::Yes => Some(world.truth.identity(client)),
+        Enrolled::No => None,
+        Enrolled::Changing => return false,
+    };
+    let serving = endpoints(cluster, connection.to).unwrap_or_default();
+    serving.iter().all(|endpoint| {
+        let server = world.truth.pod(&endpoint.pod).and_then(|pod| current(cluster, pod));
+        let source = client.addresses.first().copied();
+        let (Some(server), Some(source)) = (server, source) else { return false };
+        let Some(address) = server.addresses.iter().copied().find(|own| own.is_ipv4() == source.is_ipv4()) else {
+            return false;
+        };
+        let identity = identity.as_deref();
+        judge(cluster, &Attempt { server, address, port: endpoint.port, source, identity }) == Judgement::Allow
+    })
+}
+
 /// The server read the client's first bytes: some state in force must allow that.
-fn judge_admitted(world: &World, at: Instant, connection: &Connection, findings: &mut Vec<Finding>) {
+pub(super) fn judge_admitted(
+    world: &World,
+    at: Instant,
+    connection: &Connection,
+    phase: Phase,
+    findings: &mut Vec<Finding>,
+) {
+    if Phase::of(world.truth.in_force(connection.dialled, world.deltas.policy)) != phase {
+        return;
+    }
     let Some(refusals) = denied_by_all(world, connection.dialled, connection) else { return };
     findings.push(
         Finding::new(format!("{} reached {}, which policy forbids.", connection.client, server_name(connection)))
@@ -76,17 +122,27 @@ fn judge_admitted(world: &World, at: Instant, connection: &Connection, findings:
 }
 
 /// A request that came through a waypoint, where it ended.
-struct Taken<'a> {
-    server: &'a AppPod,
-    at: SocketAddr,
-    waypoint: &'a Pod,
+pub(super) struct Taken<'a> {
+    pub(super) server: &'a AppPod,
+    pub(super) at: SocketAddr,
+    pub(super) waypoint: &'a Pod,
 }
 
 /// A server took a request from a waypoint: some state in force must allow the waypoint to call the server, and some the
 /// client to make the request.
-fn judge_relayed(world: &World, at: Instant, flow: FlowId, taken: &Taken<'_>, findings: &mut Vec<Finding>) {
+pub(super) fn judge_relayed(
+    world: &World,
+    at: Instant,
+    flow: FlowId,
+    taken: &Taken<'_>,
+    phase: Phase,
+    findings: &mut Vec<Finding>,
+) {
     let Some((request, connection)) = world.flows.request(flow) else { return };
     let states = world.truth.in_force(request.since, world.deltas.policy);
+    if Phase::of(states) != phase {
+        return;
+    }
     let mut refusals = None;
     if let (Some(server), Enrolled::Yes) =
         (world.truth.pod(&taken.server.uid), world.truth.enrolled(&taken.server.uid, request.since))
@@ -229,7 +285,17 @@ fn current<'a>(cluster: &'a Cluster, pod: &Pod) -> Option<&'a Pod> {
 }
 
 /// A proxy refused by policy: some state in force must deny that.
-fn judge_refused(world: &World, at: Instant, node: &str, refused: &ConnectionInfo, findings: &mut Vec<Finding>) {
+pub(super) fn judge_refused(
+    world: &World,
+    at: Instant,
+    node: &str,
+    refused: &ConnectionInfo,
+    phase: Phase,
+    findings: &mut Vec<Finding>,
+) {
+    if Phase::of(world.truth.in_force(at, world.deltas.policy)) != phase {
+        return;
+    }
     let Some(workload) = &refused.local_workload else { return };
     let name = ObjectName::new(&workload.namespace, &workload.name);
     let Some(server) = world.truth.pods_named(&name, at).last() else { return };

@@ -33,6 +33,11 @@ pub(super) struct Bounded {
 
 impl Checker for Bounded {
     fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
+        if let ObservationKind::ProxyLife { proxy, running: false, .. } = &observation.kind {
+            // A process that is gone holds nothing.
+            self.nodes.remove(proxy);
+            return;
+        }
         let ObservationKind::Proxy { node, event } = &observation.kind else { return };
         let held = self.nodes.entry(node.clone()).or_default();
         match event {

@@ -1,16 +1,17 @@
 //! I7: byte-exact streams.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use proxy_core::host::Instant;
 use proxy_core::telemetry::{Event, Reason, TraceId};
 
+use super::disturbances::BREAKING;
 use super::flows::{Connection, End};
 use super::truth::Enrolled;
 use super::{Checker, Finding, Quiescence, World};
-use crate::record::{AppEvent, Ending, FlowId, Observation, ObservationKind, Tally};
+use crate::record::{AppEvent, Ending, FlowId, Observation, ObservationKind, Tally, WireFact};
 
 /// Causes proxies have told, by what joins them to a connection.
 #[derive(Default)]
@@ -20,6 +21,8 @@ pub(super) struct ByteExact {
     /// Traces that ended for another reason than both sides being done.
     causes_by_trace: BTreeMap<TraceId, Instant>,
     /// Clients refused before there was a trace.
+    /// Ends of connections of which a fault changed bytes. Nobody can catch that in plaintext.
+    corrupted: BTreeSet<SocketAddr>,
     causes_by_client: BTreeMap<SocketAddr, Instant>,
     /// When causes nobody asked for were last let go.
     cleared: Instant,
@@ -32,11 +35,17 @@ const CAUSE_KEPT: Duration = Duration::from_secs(120);
 impl Checker for ByteExact {
     fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
         match &observation.kind {
+            ObservationKind::Wire(WireFact::Corrupted { source, destination }) => {
+                self.corrupted.extend([*source, *destination]);
+            }
             ObservationKind::Proxy { event, .. } => self.note(observation.at, event),
             ObservationKind::App(AppEvent::Closed { connection: id, .. }) => {
                 let Some(connection) = world.flows.connection(*id) else { return };
                 if let (Some(client), Some(server)) = (connection.client_end, connection.server_end) {
                     let at = observation.at;
+                    if self.is_corrupted(connection) {
+                        return;
+                    }
                     compare(at, *id, connection, "client to server", &client, &server, findings);
                     compare(at, *id, connection, "server to client", &server, &client, findings);
                     half_close(world, at, *id, connection, &client, &server, findings);
@@ -79,6 +88,13 @@ impl Checker for ByteExact {
 }
 
 impl ByteExact {
+    /// Whether a fault changed bytes of the connection where they travel in plaintext, under the client's own address or the
+    /// one the server sees. A tunnel's addresses are neither: what a fault does there must be caught.
+    fn is_corrupted(&self, connection: &Connection) -> bool {
+        let seen = connection.server.as_ref().map(|server| server.peer);
+        [connection.local, seen].into_iter().flatten().any(|end| self.corrupted.contains(&end))
+    }
+
     fn note(&mut self, at: Instant, event: &Event) {
         if self.cleared + CAUSE_KEPT <= at {
             self.cleared = at;
@@ -130,7 +146,13 @@ impl ByteExact {
                     .now()
                     .is_none_or(|cluster| !cluster.pods().any(|now| now.meta.uid == pod.uid && now.is_healthy()))
         });
-        if !told && !moved {
+        let uids: Vec<&str> = [Some(&connection.client), connection.server.as_ref().map(|server| &server.pod)]
+            .into_iter()
+            .flatten()
+            .map(|pod| &*pod.uid)
+            .collect();
+        let broken = world.disturbances.any(&BREAKING, &uids, connection.dialled);
+        if !told && !moved && !broken {
             findings.push(
                 Finding::new(format!("{} loses a connection and nobody can say why.", connection.client))
                     .because(connection.dialled, format!("flow {id}: {} dialled {}", connection.client, connection.to))

@@ -2,7 +2,7 @@
 //!
 //! Who a server sees as its client tells whether a waypoint stood between: a waypoint's address, or the client's own. Which
 //! waypoint should have stood there is read from labels. An attempt is judged where every state of the cluster since Δ_bind
-//! before its connection was dialled says the same.
+//! before its connection was dialled says the same, and every earlier one that some proxy may still have held then.
 
 use super::flows::Connection;
 use super::reference::{Bound, bound};
@@ -58,7 +58,7 @@ impl Checker for WaypointTraversal {
     }
 }
 
-/// What every state since Δ_bind before the dial says, if they agree and the client was in the mesh or out of it throughout.
+/// What every state that may have been in force at the dial says, if they agree and the client was in the mesh or out of it throughout.
 fn wanted(world: &World, carrier: &Connection) -> Option<Bound> {
     let since = carrier.dialled.as_nanos().saturating_sub(world.deltas.binding.as_nanos() as u64);
     let since = proxy_core::host::Instant::from_nanos(since);
@@ -68,7 +68,8 @@ fn wanted(world: &World, carrier: &Connection) -> Option<Bound> {
         Enrolled::No => return Some(Bound::Nobody),
         Enrolled::Changing => return None,
     }
-    let mut states = world.truth.during(since).iter().map(|(_, cluster)| bound(cluster, carrier.to.ip()));
+    let states = world.truth.believed(carrier.dialled, world.deltas.binding);
+    let mut states = states.iter().map(|(_, cluster)| bound(cluster, carrier.to.ip()));
     let first = states.next()?;
     states.all(|other| other == first).then_some(first)
 }

@@ -114,6 +114,14 @@ impl Truth {
         &self.states[first..]
     }
 
+    /// Every state since `slack` before `from`, and every earlier one that some proxy may still have held at `from`.
+    pub(super) fn believed(&self, from: Instant, slack: Duration) -> &[(Instant, Arc<Cluster>)] {
+        let slack_ns = u64::try_from(slack.as_nanos()).unwrap_or(u64::MAX);
+        let recent = self.during(Instant::from_nanos(from.as_nanos().saturating_sub(slack_ns)));
+        let held = self.in_force(from, slack);
+        if held.len() > recent.len() { held } else { recent }
+    }
+
     /// Whether this pod was in the mesh from `from` to now.
     pub(super) fn enrolled(&self, pod_uid: &str, from: Instant) -> Enrolled {
         let facts = self.enrolled.get(pod_uid).map(Vec::as_slice).unwrap_or_default();

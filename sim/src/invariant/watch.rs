@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use proxy_core::host::Instant;
 
 use crate::record::{Journal, ObservationKind, WireFact};
-use crate::wire::{Body, Flags, Segment, Sight, SightKind, Tap};
+use crate::wire::{Alteration, Body, Flags, Segment, Sight, SightKind, Tap};
 
 /// First byte of a TLS handshake record (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -30,6 +30,11 @@ impl WireWatch {
 
 impl Tap for WireWatch {
     fn packet(&self, sight: &Sight<'_>) {
+        if sight.what == SightKind::Impaired(Alteration::Corrupted) {
+            let (source, destination) = (sight.packet.source, sight.packet.destination);
+            self.write(sight.at, WireFact::Corrupted { source, destination });
+            return;
+        }
         if sight.what != SightKind::Sent {
             return;
         }

@@ -41,7 +41,7 @@ impl Mesh {
     }
 
     /// Whether the pod should be in the mesh, by the labels of now.
-    fn is_wanted(&self, uid: &str) -> bool {
+    pub(super) fn is_wanted(&self, uid: &str) -> bool {
         let Some(runtime) = self.pods.get(uid) else { return false };
         let Some(pod) = self.cluster.pod(&runtime.pod.meta.key).filter(|pod| pod.meta.uid == runtime.pod.meta.uid)
         else {
@@ -122,7 +122,7 @@ impl Mesh {
         }
         self.sim.set_capture(runtime.namespace, None);
         if let Some(node) = self.nodes.get(&runtime.node) {
-            node.ztunnel.remove_workload(uid);
+            node.remove_workload(uid);
         }
         runtime.membership = Membership::Released;
         self.journal.record(self.sim.now(), ObservationKind::Enrollment { pod: uid.clone(), enrolled: false });

@@ -12,6 +12,7 @@ use proxy_core::tls::TlsError;
 
 use super::apps::AppFactory;
 use super::config::{Delivery, MeshConfig};
+use super::faults::Faults;
 use super::istiod::Istiod;
 use super::keys::KeyFetches;
 use super::name_server::NameServer;
@@ -26,6 +27,7 @@ use crate::fabric::NodeSpec;
 use crate::node::{Sim, SimHost};
 use crate::record::{AppPod, Journal, ObservationKind};
 use crate::seed::Seed;
+use crate::wire::NodeId;
 
 /// Where the control plane lives: a node of its own, with this address.
 const CONTROL_PLANE: IpAddr = IpAddr::V4(Ipv4Addr::new(100, 127, 255, 254));
@@ -56,6 +58,9 @@ pub struct Mesh {
     pub(super) apps: Box<dyn AppFactory>,
     pub(super) agenda: Agenda,
     pub(super) journal: Journal,
+    pub(super) faults: Faults,
+    /// Where control plane and authority run.
+    pub(super) home: NodeId,
     pub(super) keys: KeyFetches,
     view: ClusterView,
     /// The truth changed and nobody has been told yet.
@@ -164,6 +169,8 @@ impl Mesh {
             apps: Box::new(apps),
             agenda: Agenda::default(),
             journal,
+            faults: Faults::default(),
+            home,
             keys,
             changed: true,
             translation_planned: false,
@@ -255,7 +262,8 @@ impl Mesh {
             waiting.push("certificates".to_owned());
         }
         let newest = self.control.newest();
-        let behind = self.nodes.keys().filter(|node| self.control.acked(node) < Some(newest));
+        let proxies = self.nodes.values().flat_map(NodeRuntime::proxy_names);
+        let behind = proxies.filter(|proxy| self.control.acked(proxy) < Some(newest));
         waiting.extend(behind.map(|node| format!("the proxy of {node} to acknowledge configuration {newest}")));
         waiting
     }
@@ -285,6 +293,12 @@ impl Mesh {
                     Work::Announce(uid) => self.announce(&uid),
                     Work::Release(uid) => self.release(&uid),
                     Work::Withdraw(uid) => self.withdraw(&uid),
+                    Work::Serve(uid) => self.serve(&uid),
+                    Work::Ready(uid) => self.pass_probe(&uid),
+                    Work::Missing(node) => self.node_missing(&node),
+                    Work::HandOver(node, drain) => self.hand_over(&node, drain),
+                    Work::Retire(node, proxy) => self.retire(&node, &proxy),
+                    Work::EndFault(number) => self.end_fault(number),
                     Work::Probe(uid) => self.probe_waypoint(&uid),
                     Work::FetchKeys(from) => self.fetch_keys(from),
                     Work::CollectKeys => self.collect_keys(),

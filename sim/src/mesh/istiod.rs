@@ -15,7 +15,8 @@ use proxy_core::xds::{
 
 use super::Mesh;
 use super::config::Delivery;
-use crate::control::wire::WireServer;
+use super::node::proxy_address;
+use crate::control::wire::{INSTANCE, WireServer};
 use crate::control::{MeshAuthority, NodeAuthority, Subscription, virtual_services};
 use crate::fabric::NamespaceSpec;
 use crate::node::{KillMode, SimHost};
@@ -126,7 +127,9 @@ impl Mesh {
     /// Whether every proxy that should follow the control plane does and holds the newest change. A control plane that
     /// was stopped has nothing to say.
     pub(super) fn is_delivered(&self) -> bool {
-        let in_step = || self.nodes.keys().all(|node| self.control.acked(node) == Some(self.control.newest()));
+        let newest = Some(self.control.newest());
+        let mut alive = self.nodes.values().filter(|node| node.host.is_alive());
+        let mut in_step = || alive.all(|node| self.control.acked(&node.proxy) == newest);
         match &self.istiod {
             Some(istiod) if !istiod.is_running() => true,
             Some(_) => self.control.settled() && in_step(),
@@ -134,10 +137,10 @@ impl Mesh {
         }
     }
 
-    /// Where the proxy of a node gets its configuration and its certificates.
-    pub(super) fn supply(&self, node: &Arc<str>, host: &SimHost, address: IpAddr) -> (MeshSource, MeshCertificates) {
+    /// Where a node's proxy, which acknowledges under the name `proxy`, gets its configuration and its certificates.
+    pub(super) fn supply(&self, node: &Arc<str>, proxy: &Arc<str>, host: &SimHost) -> (MeshSource, MeshCertificates) {
         let Some(istiod) = &self.istiod else {
-            let source = MeshSource::Modelled(self.control.subscribe(node));
+            let source = MeshSource::Modelled(self.control.subscribe(proxy));
             return (source, MeshCertificates(Way::Modelled(self.authority.for_node(node))));
         };
         let tls = EndpointTls {
@@ -151,11 +154,14 @@ impl Mesh {
             tls: Some(tls),
         };
         let description = NodeDescription {
-            address: Some(address),
+            address: self.cluster.node(node).map(|node| proxy_address(node)),
             pod: format!("ztunnel-{node}"),
             namespace: "istio-system".to_owned(),
             node: node.to_string(),
-            metadata: BTreeMap::from([("CLUSTER_ID".to_owned(), self.cluster.config().cluster_id.to_string())]),
+            metadata: BTreeMap::from([
+                ("CLUSTER_ID".to_owned(), self.cluster.config().cluster_id.to_string()),
+                (INSTANCE.to_owned(), proxy.to_string()),
+            ]),
         };
         let credentials = Credentials::fixed(&self.authority.token(node), &self.cluster.config().cluster_id);
         let mut client = DiscoveryClient::new(endpoint.clone(), description, credentials.clone());

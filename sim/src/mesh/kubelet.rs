@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proxy_core::host::Instant;
 
 use super::pod::{Membership, PodRuntime, identity};
+use super::waypoint::waypoint_gone;
 use super::{AppStart, Mesh};
 use crate::cluster::{Pod, PodEvent, PodEventKind};
 use crate::exec::StallReport;
@@ -71,11 +72,13 @@ impl Mesh {
             started: false,
             running: false,
             app: None,
+            removal: None,
             membership: Membership::Outside,
             waypoint: None,
         };
         self.pods.insert(uid.clone(), runtime);
         self.reconcile(&uid);
+        self.faults_follow_pods();
     }
 
     /// Starts the containers once they may: never before a pod that is to be captured is.
@@ -99,24 +102,24 @@ impl Mesh {
 
     /// Ends a pod: its processes, its place in the mesh, its network.
     fn pod_gone(&mut self, uid: &Arc<str>) -> Result<(), StallReport> {
-        let Some(runtime) = self.pods.remove(uid) else { return Ok(()) };
+        let Some(mut runtime) = self.pods.remove(uid) else { return Ok(()) };
         let own_namespace = !runtime.pod.spec.host_network;
         let captured = runtime.membership.is_captured();
-        let removal = self.config.removal;
+        let removal = runtime.removal.unwrap_or(self.config.removal);
         if removal == KillMode::Silent && own_namespace {
             self.sim.remove_namespace(runtime.namespace);
         }
-        drop(runtime.app);
-        drop(runtime.waypoint);
+        drop(runtime.app.take());
         runtime.host.kill(removal);
         if let Some(node) = self.nodes.get(&runtime.node) {
-            node.ztunnel.remove_workload(uid);
+            node.remove_workload(uid);
         }
         if removal != KillMode::Silent && own_namespace {
             // Let the proxy's tasks see it, and their last packets leave while there is still a network to leave by.
             self.sim.run_until(self.sim.now())?;
             self.sim.remove_namespace(runtime.namespace);
         }
+        waypoint_gone(&mut runtime, self.sim.now(), &self.journal);
         self.authority.unschedule(&runtime.node, uid);
         if captured {
             self.journal.record(self.sim.now(), ObservationKind::Enrollment { pod: uid.clone(), enrolled: false });

@@ -11,13 +11,17 @@
 //! - `name_server`: the cluster's DNS.
 //! - `istiod`: how configuration and certificates reach the proxies, modelled or over the network.
 //! - `change`: what a person does to the cluster.
+//! - `fault`, `faults`, `restart`: what may go wrong, beginning and ending it, coming back from it.
 //! - `driver`: [`Mesh`], which moves it all forward.
 
 mod agent;
 mod apps;
 mod change;
 mod config;
+mod convergence;
 mod driver;
+mod fault;
+mod faults;
 mod istiod;
 mod keys;
 mod kubelet;
@@ -25,6 +29,7 @@ mod name_server;
 mod node;
 mod observer;
 mod pod;
+mod restart;
 #[cfg(test)]
 mod tests;
 mod waypoint;
@@ -33,6 +38,7 @@ mod work;
 pub use apps::{App, AppFactory, AppStart, NoApps};
 pub use config::{AgentConfig, ControlPlaneConfig, Delivery, DnsCapture, MeshConfig, VirtualServiceConfig};
 pub use driver::{ClusterView, Mesh, MeshError};
+pub use fault::{AuthorityTrouble, Between, ClockChange, ConfigTrouble, Fault, Place};
 pub use istiod::MeshCertificates;
 pub use node::MeshZtunnel;
 pub use waypoint::MeshWaypoint;

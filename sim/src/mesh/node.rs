@@ -26,9 +26,44 @@ pub(super) struct NodeRuntime {
     pub(super) id: NodeId,
     /// The node's own namespace, which host-network pods share.
     pub(super) namespace: NamespaceId,
+    /// The namespace of its proxies.
+    pub(super) proxies: NamespaceId,
     /// The proxy's process, in the proxy's own namespace.
     pub(super) host: SimHost,
     pub(super) ztunnel: MeshZtunnel,
+    /// The name it tells and acknowledges under: the node's, with a number from the second proxy on.
+    pub(super) proxy: Arc<str>,
+    /// Proxies there were, this one included.
+    pub(super) incarnation: u32,
+    /// Older ones that still drain.
+    pub(super) draining: Vec<DrainingProxy>,
+}
+
+/// A proxy that takes nothing new.
+pub(super) struct DrainingProxy {
+    pub(super) host: SimHost,
+    pub(super) ztunnel: MeshZtunnel,
+    pub(super) proxy: Arc<str>,
+}
+
+impl NodeRuntime {
+    /// Has every proxy of the node let go of a pod.
+    pub(super) fn remove_workload(&self, uid: &str) {
+        self.ztunnel.remove_workload(uid);
+        for old in &self.draining {
+            old.ztunnel.remove_workload(uid);
+        }
+    }
+
+    /// Every proxy process.
+    pub(super) fn proxy_hosts(&self) -> impl Iterator<Item = &SimHost> {
+        self.draining.iter().map(|old| &old.host).chain([&self.host])
+    }
+
+    /// Every name its proxies acknowledge under.
+    pub(super) fn proxy_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.draining.iter().map(|old| &old.proxy).chain([&self.proxy])
+    }
 }
 
 impl Mesh {
@@ -42,7 +77,7 @@ impl Mesh {
         let gone: Vec<Arc<str>> = self.nodes.keys().filter(|name| self.cluster.node(name).is_none()).cloned().collect();
         for name in gone {
             if let Some(node) = self.nodes.remove(&name) {
-                node.host.kill(self.config.removal);
+                node.proxy_hosts().for_each(|host| host.kill(self.config.removal));
             }
         }
     }
@@ -56,12 +91,21 @@ impl Mesh {
             region: locality.region.to_string(),
             addresses: node.addresses.clone(),
         });
-        let address = Ipv4Addr::from(u32::from(PROXY_BLOCK) + 1 + node.index);
         let own = self.sim.add_namespace(NamespaceSpec {
             node: id,
             name: format!("ztunnel/{name}"),
-            addresses: vec![IpAddr::V4(address)],
+            addresses: vec![proxy_address(node)],
         });
+        let (host, ztunnel) = self.launch(&name, &name, own);
+        let namespace = self.sim.node_namespace(id);
+        let proxy = name.clone();
+        let draining = Vec::new();
+        let node = NodeRuntime { id, namespace, proxies: own, host, ztunnel, proxy, incarnation: 1, draining };
+        self.nodes.insert(name, node);
+    }
+
+    /// Starts a proxy process for a node, which tells and acknowledges under the name `proxy`.
+    pub(super) fn launch(&self, node: &Arc<str>, proxy: &Arc<str>, own: NamespaceId) -> (SimHost, MeshZtunnel) {
         let host = self.sim.process(own, "ztunnel");
         let cluster = self.cluster.config();
         let dns = DnsConfig {
@@ -70,15 +114,19 @@ impl Mesh {
             ..self.config.ztunnel.dns.clone().unwrap_or_default()
         };
         let config = ZtunnelConfig {
-            node: name.clone(),
+            node: node.clone(),
             network: cluster.network.clone(),
             dns: (self.config.dns == DnsCapture::On).then_some(dns),
             ..self.config.ztunnel.clone()
         };
-        let sink = Arc::new(ProxySink { node: name.clone(), host: host.clone(), journal: self.journal.clone() });
-        let (source, certificates) = self.supply(&name, &host, IpAddr::V4(address));
+        let sink = Arc::new(ProxySink { node: proxy.clone(), host: host.clone(), journal: self.journal.clone() });
+        let (source, certificates) = self.supply(node, proxy, &host);
         let ztunnel = Ztunnel::start(host.clone(), config, source, certificates, sink);
-        let namespace = self.sim.node_namespace(id);
-        self.nodes.insert(name, NodeRuntime { id, namespace, host, ztunnel });
+        (host, ztunnel)
     }
+}
+
+/// The address of a node's proxies.
+pub(super) fn proxy_address(node: &Node) -> IpAddr {
+    Ipv4Addr::from(u32::from(PROXY_BLOCK) + 1 + node.index).into()
 }

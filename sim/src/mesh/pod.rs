@@ -8,7 +8,7 @@ use proxy_core::ztunnel::WorkloadInfo;
 use super::apps::App;
 use super::waypoint::MeshWaypoint;
 use crate::cluster::{ClusterConfig, Pod};
-use crate::node::SimHost;
+use crate::node::{KillMode, SimHost};
 use crate::record::AppPod;
 use crate::wire::NamespaceId;
 
@@ -53,6 +53,8 @@ pub(super) struct PodRuntime {
     /// They have.
     pub(super) running: bool,
     pub(super) app: Option<Box<dyn App>>,
+    /// How its connections end when it is gone, if not as all pods' do.
+    pub(super) removal: Option<KillMode>,
     pub(super) membership: Membership,
     /// The proxy it runs instead of an application, if it is a waypoint.
     pub(super) waypoint: Option<MeshWaypoint>,

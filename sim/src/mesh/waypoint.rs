@@ -11,12 +11,13 @@ use proxy_core::state::LocalWorkload;
 use proxy_core::waypoint::{Waypoint, WaypointConfig};
 
 use super::observer::ProxySink;
-use super::pod::identity;
+use super::pod::{PodRuntime, identity};
 use super::work::Work;
 use super::{App, Mesh};
 use crate::cluster::{ObjectName, Pod, gateway_of};
 use crate::control::NodeAuthority;
 use crate::node::SimHost;
+use crate::record::{Journal, ObservationKind};
 
 /// A waypoint's proxy in a simulated mesh.
 pub type MeshWaypoint = Waypoint<SimHost, NodeAuthority<SimHost>>;
@@ -52,9 +53,11 @@ impl Mesh {
         config.resolvers = cluster.dns_addresses().into_iter().map(|address| SocketAddr::new(address, 53)).collect();
         let host = runtime.host.clone();
         let sink = Arc::new(ProxySink { node: name.clone(), host: host.clone(), journal: self.journal.clone() });
-        let source = self.control.subscribe_waypoint(&name, gateway);
-        let authority = self.authority.for_node(&runtime.node);
+        let (node, source) = (runtime.node.clone(), self.control.subscribe_waypoint(&name, gateway));
+        self.control.set_connected(&name, !self.is_cut_off(&node));
+        let authority = self.authority.for_node(&node);
         if let Ok(waypoint) = Waypoint::start(host.clone(), config, source, authority, sink) {
+            let Some(runtime) = self.pods.get_mut(uid) else { return true };
             runtime.app = Some(Box::new(Stopping { host, waypoint: waypoint.clone() }));
             runtime.waypoint = Some(waypoint);
             self.agenda.add(self.sim.now() + PROBE_PERIOD, Work::Probe(uid.clone()));
@@ -87,8 +90,16 @@ impl Mesh {
     }
 }
 
+/// The proxy of a waypoint pod is gone with its process, if it is one: has that told.
+pub(super) fn waypoint_gone(runtime: &mut PodRuntime, now: Instant, journal: &Journal) {
+    if runtime.waypoint.take().is_some() {
+        let (node, proxy) = (runtime.node.clone(), instance_name(&runtime.pod));
+        journal.record(now, ObservationKind::ProxyLife { node, proxy, running: false });
+    }
+}
+
 /// What one instance is called where node proxies are called by their node: `namespace/pod`.
-fn instance_name(pod: &Pod) -> Arc<str> {
+pub(super) fn instance_name(pod: &Pod) -> Arc<str> {
     pod.meta.key.to_string().into()
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_core::host::Instant;
 
@@ -16,6 +17,18 @@ pub(super) enum Work {
     Release(Arc<str>),
     /// Take the annotation away.
     Withdraw(Arc<str>),
+    /// Bind a pod's listeners in the proxy that took the place of one that is gone.
+    Serve(Arc<str>),
+    /// A pod that was restarted passes its probe.
+    Ready(Arc<str>),
+    /// Nobody has heard of a node for long enough: its pods are unready.
+    Missing(Arc<str>),
+    /// Look whether a node's new proxy is ready, and have the old ones drain for this long then.
+    HandOver(Arc<str>, Duration),
+    /// End the proxies of a node that drain.
+    Retire(Arc<str>, Arc<str>),
+    /// A fault is over.
+    EndFault(u64),
     /// Ask a waypoint whether it is ready.
     Probe(Arc<str>),
     /// Fetch a key set from here.
@@ -53,8 +66,6 @@ impl Agenda {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -90,7 +90,7 @@ impl Sim {
         Sim { owner: Arc::new(Owner { engine: Arc::new(engine) }) }
     }
 
-    fn engine(&self) -> &Arc<Engine> {
+    pub(super) fn engine(&self) -> &Arc<Engine> {
         &self.owner.engine
     }
 

@@ -104,9 +104,16 @@ impl AsyncRead for SimStream {
             return Poll::Ready(Ok(()));
         }
         self.engine.with(|world| {
+            if world.troubles.slow_readers() && world.must_wait_to_read(self.key, context.waker()) {
+                return Poll::Pending;
+            }
             let Some(socket) = world.sockets.get_mut(self.key) else { return Poll::Ready(Err(vanished())) };
-            if socket.tcb.read(buffer, &mut world.output) > 0 {
+            let count = socket.tcb.read(buffer, &mut world.output);
+            if count > 0 {
                 world.flush_output(self.key);
+                if world.troubles.slow_readers() {
+                    world.note_read(self.key, count);
+                }
                 return Poll::Ready(Ok(()));
             }
             match socket.tcb.read_state() {

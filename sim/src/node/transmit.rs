@@ -128,8 +128,12 @@ impl World {
     pub(super) fn route(&mut self, from: NamespaceId, address: IpAddr, pinned: bool) -> Route {
         let to = if pinned { Some(from) } else { self.topology.owner(from, address) };
         let path = to.map_or(0, |to| self.paths.between(from, to, &self.topology));
-        let plain = to.map_or(u64::MAX, |_| self.paths.plain_latency(path, self.now));
-        Route { epoch: self.topology.epoch(), to, path, plain, lossy: to.is_some() && self.paths.is_lossy(path) }
+        let impaired =
+            self.impairments.is_active() && to.is_some_and(|to| self.impairments.concern(from, to, &self.topology));
+        // Nothing else asks whether something is wrong with the network: such a path is never plain.
+        let plain = to.filter(|_| !impaired).map_or(u64::MAX, |_| self.paths.plain_latency(path, self.now));
+        let lossy = impaired || to.is_some() && self.paths.is_lossy(path);
+        Route { epoch: self.topology.epoch(), to, path, plain, lossy }
     }
 
     /// Puts a packet on its way.
@@ -147,6 +151,10 @@ impl World {
         let bytes = in_flight.packet.wire_bytes(1500);
         self.counters.wire_bytes += bytes;
         let admission = match route.plain {
+            u64::MAX if self.impairments.is_active() => {
+                self.send_impaired(in_flight, route, bytes);
+                return;
+            }
             u64::MAX => self.paths.admit(route.path, self.now, bytes, &mut self.digest),
             latency => Admission::Arrives(self.now + Duration::from_nanos(latency)),
         };

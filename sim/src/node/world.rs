@@ -10,14 +10,15 @@ use proxy_core::host::{Instant, Rng, WallTime};
 use super::arena::{Arena, Key};
 use super::clock::ClockModel;
 use super::flights::{Flights, InFlight};
+use super::impaired::Troubles;
 use super::sockets::{FlowKey, ListenSocket, Namespace, TcpSocket, UdpSocket};
 use crate::draws::RunDigest;
 use crate::event::{Event, NEAR, Queue, Timers};
 use crate::exec::{Executor, Parked, ProcessId};
-use crate::fabric::{Counters, FixedIndex, LinkTable, Paths, Topology, fixed_hash};
+use crate::fabric::{Counters, FixedIndex, Impairments, LinkTable, Paths, Topology, fixed_hash};
 use crate::seed::Seed;
 use crate::tcp::{Output, TcpConfig};
-use crate::wire::{Body, NamespaceId, Sight, SightKind, Tap};
+use crate::wire::{Body, DropReason, NamespaceId, Sight, SightKind, Tap};
 
 /// While fewer events than this wait, what they are about fits the processor's caches, and reading ahead costs more than
 /// it saves.
@@ -57,6 +58,8 @@ pub(super) struct World {
     pub(super) timers: Timers<Parked>,
     pub(super) topology: Topology,
     pub(super) paths: Paths,
+    pub(super) impairments: Impairments,
+    pub(super) troubles: Troubles,
     pub(super) flights: Flights,
     pub(super) sockets: Arena<TcpSocket>,
     pub(super) flows: FixedIndex<FlowKey, Key>,
@@ -103,6 +106,8 @@ impl World {
             timers: Timers::default(),
             topology: Topology::default(),
             paths: Paths::new(seed, LinkTable::default()),
+            impairments: Impairments::default(),
+            troubles: Troubles::default(),
             flights: Flights::default(),
             sockets: Arena::new(),
             flows: FixedIndex::default(),
@@ -178,6 +183,13 @@ impl World {
             if self.counters.events > self.limits.events {
                 return Step::EventLimit;
             }
+            let event = match self.troubles.hold_nodes() {
+                false => event,
+                true => match self.hold_back(event) {
+                    Some(event) => event,
+                    None => continue,
+                },
+            };
             match event {
                 Event::Arrive(slot) => self.arrive(slot),
                 Event::Timer(timer) => {
@@ -304,11 +316,25 @@ impl World {
     /// Shows a packet to every tap.
     pub(super) fn show(&self, what: SightKind, in_flight: &InFlight) {
         for tap in &self.taps {
-            let delivered = what == SightKind::Delivered;
+            // What is lost where it should have arrived is seen there.
+            let there = matches!(
+                what,
+                SightKind::Delivered
+                    | SightKind::Dropped(
+                        DropReason::NodeDown
+                            | DropReason::NamespaceGone
+                            | DropReason::NoSocket
+                            | DropReason::BacklogFull
+                            | DropReason::ReceiveBufferFull
+                    )
+            );
+            let namespace = if there { in_flight.to } else { in_flight.from };
             tap.packet(&Sight {
                 at: self.now,
                 what,
-                namespace: if delivered { in_flight.to } else { in_flight.from },
+                namespace,
+                place: self.topology.name(namespace),
+                node: self.topology.node(self.topology.node_of(namespace)).map_or("", |node| &node.name),
                 mark: in_flight.mark,
                 redirect: (in_flight.redirect != 0).then_some(in_flight.redirect),
                 local: in_flight.from == in_flight.to,

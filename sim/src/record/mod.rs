@@ -8,7 +8,8 @@ mod result;
 pub use journal::Journal;
 pub use names::NameAnswer;
 pub use observation::{
-    AppEvent, AppPod, Ending, FlowEnd, FlowId, Observation, ObservationKind, ReceivedHead, Tally, WireFact,
+    AppEvent, AppPod, Ending, FaultFact, FaultKind, FlowEnd, FlowId, Observation, ObservationKind, ReceivedHead, Tally,
+    WireFact,
 };
 pub use result::{
     Backend, ConditionResult, Decision, Evidence, GrpcResult, Hop, LoadResult, Outcome, QuantilesNs, ReceivedCopy,

@@ -3,6 +3,7 @@
 //! Invariant checkers see nothing else. What an application tells it saw with its own eyes: a checker links the two
 //! ends of a flow by [`FlowId`], which travels inside the application's bytes, and so trusts no proxy.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -60,6 +61,52 @@ pub enum ObservationKind {
         /// What it said.
         answer: NameAnswer,
     },
+    /// A proxy of a node begins to run, or is gone with all it held. `proxy` is the name under which it acknowledges and
+    /// tells: the node's, with a number from the second on.
+    ProxyLife {
+        /// Its node.
+        node: Arc<str>,
+        /// The proxy.
+        proxy: Arc<str>,
+        /// Whether it runs from now on.
+        running: bool,
+    },
+    /// A fault begins or ends.
+    Fault(FaultFact),
+}
+
+/// A fault begins or ends. Told by whoever injects it; no proxy hears of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultFact {
+    /// Counted from 1 over a run.
+    pub number: u64,
+    /// In words.
+    pub what: Arc<str>,
+    /// What it may do to those it touches.
+    pub kind: FaultKind,
+    /// Uids of the pods it touches; `None` is everybody.
+    pub pods: Option<Arc<BTreeSet<Arc<str>>>>,
+    /// Whether it begins; else it ends.
+    pub begins: bool,
+}
+
+/// What a fault may do to those it touches, as far as invariants must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// Packets are lost or late: streams stall, and break when that lasts.
+    Network,
+    /// Packets are late, out of order or doubled: TCP hides it.
+    Nuisance,
+    /// A process or a node stops or stands still: its streams break or stall.
+    Process,
+    /// A change meant to be graceful: nothing breaks.
+    Graceful,
+    /// Configuration is late, in pieces or cut off.
+    Configuration,
+    /// The certificate authority is slow, gone or changing.
+    Authority,
+    /// A wall clock is wrong.
+    Clock,
 }
 
 /// What a listener on the wire tells. Told by the fabric, not by any proxy.
@@ -75,6 +122,13 @@ pub enum WireFact {
         opened: Instant,
         /// Whether they begin like a TLS handshake.
         tls: bool,
+    },
+    /// A fault changed bytes of this connection under way.
+    Corrupted {
+        /// Sender, as on the wire.
+        source: SocketAddr,
+        /// Receiver, as on the wire.
+        destination: SocketAddr,
     },
     /// A proxy opened a connection and capture took it for an application's.
     Recaptured {

@@ -49,8 +49,10 @@ pub struct RunRecord {
 pub enum Verdict {
     /// Every expectation and invariant held.
     Passed,
-    /// An expectation or invariant did not hold.
+    /// An expectation did not hold, or an invariant of safety: something bad happened.
     Failed,
+    /// Nothing bad happened, but something good did not in the end: an invariant of liveness did not hold.
+    Stalled,
     /// The run stalled, span, or a task panicked.
     Crashed,
 }

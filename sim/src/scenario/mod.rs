@@ -3,6 +3,7 @@
 //! - [`schema`]: the file as written; [`quantity`]: the quantities in it.
 //! - [`token`]: tokens that are made when requests are.
 //! - [`plan`]: the file with every name looked up; resolving does that and says what is wrong.
+//! - [`replay`]: a run in one file, and running it again.
 //! - [`run`]: from a plan to a [`RunRecord`](crate::record::RunRecord): steps, paths, explanations, expectations.
 
 mod conditions;
@@ -12,9 +13,11 @@ mod explain;
 mod path;
 pub mod plan;
 pub mod quantity;
+pub mod replay;
 mod resolve;
 mod runner;
 pub mod schema;
+mod timeline;
 pub mod token;
 mod workload;
 
@@ -22,6 +25,7 @@ use std::path::Path;
 
 pub use plan::Plan;
 pub use runner::{Handlers, RunError, RunOptions, run, run_with};
+pub use timeline::Timeline;
 
 /// Whether a file is more likely a scenario than a Kubernetes manifest: for searching folders. A file that cannot be read
 /// as YAML is: someone should see why.

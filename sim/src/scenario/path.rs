@@ -343,7 +343,8 @@ impl HopRecord {
         };
         Hop {
             proxy: self.proxy().to_owned(),
-            node: self.node.to_string(),
+            // A later proxy of a node tells under the node's name and a number.
+            node: self.node.split('#').next().unwrap_or_default().to_owned(),
             direction: if inbound { "inbound" } else { "outbound" }.to_owned(),
             protocol: protocol.to_owned(),
             source_identity: connection.and_then(|info| info.source_identity.as_ref()).map(ToString::to_string),

@@ -17,6 +17,7 @@ use crate::cluster::diagnostic::{Diagnostic, Source};
 use crate::cluster::yaml::Document;
 use crate::cluster::{ApplyOptions, ClusterConfig, LabelChange, ObjectReference};
 use crate::mesh::Delivery;
+use crate::mesh::Fault;
 
 /// A scenario with every name looked up.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct Plan {
     pub loads: Vec<PlannedLoad>,
     /// Ids of invariants that are not checked, with the reason.
     pub switched_off: BTreeMap<String, String>,
+    /// The file's own text (under the empty name) and that of every file it names, by the name written.
+    pub sources: BTreeMap<String, String>,
     /// Worth knowing, not wrong.
     pub notices: Vec<Diagnostic>,
 }
@@ -87,6 +90,7 @@ pub struct PlannedStep {
 }
 
 /// What a step does.
+#[allow(clippy::large_enum_variant, reason = "a scenario has few steps")]
 #[derive(Clone, Debug)]
 pub enum Action {
     /// HTTP requests.
@@ -149,6 +153,21 @@ pub enum Action {
         /// Which object.
         object: ObjectReference,
     },
+    /// Something goes wrong.
+    Fault(FaultPlan),
+}
+
+/// Something that goes wrong, and for how long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultPlan {
+    /// Names its stream of chance.
+    pub name: String,
+    /// In words.
+    pub what: String,
+    /// What.
+    pub fault: Fault,
+    /// `None` is to the end.
+    pub lasts: Option<Duration>,
 }
 
 impl Action {
@@ -167,6 +186,7 @@ impl Action {
             Action::Label { .. } => "label",
             Action::Scale { .. } => "scale",
             Action::Restart { .. } => "restart",
+            Action::Fault(_) => "fault",
         }
     }
 

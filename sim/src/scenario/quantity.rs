@@ -260,6 +260,29 @@ impl fmt::Display for Share {
     }
 }
 
+impl fmt::Display for Bandwidth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bits if bits.is_multiple_of(1_000_000_000) => write!(f, "{}Gbps", bits / 1_000_000_000),
+            bits if bits.is_multiple_of(1_000_000) => write!(f, "{}Mbps", bits / 1_000_000),
+            bits if bits.is_multiple_of(1_000) => write!(f, "{}kbps", bits / 1_000),
+            bits => write!(f, "{bits}bps"),
+        }
+    }
+}
+
+macro_rules! written_as_shown {
+    ($($type:ty),*) => {$(
+        /// As it is read.
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
+}
+written_as_shown!(Time, Size, Bandwidth, Share, Rate);
+
 impl FromStr for Amount {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {

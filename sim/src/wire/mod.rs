@@ -13,4 +13,4 @@ pub use payload::Payload;
 pub use place::{NamespaceId, NodeId};
 pub use segment::{Flags, Options, SackBlocks, Segment};
 pub use seq::Seq;
-pub use tap::{Sight, SightKind, Tap};
+pub use tap::{Alteration, Sight, SightKind, Tap};

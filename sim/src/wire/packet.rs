@@ -96,10 +96,20 @@ pub enum DropReason {
     Rule,
     /// The source address is not one the sender may use.
     BadSource,
+    /// A fault parts sender and receiver.
+    Partition,
+    /// A fault has the link down at times.
+    LinkDown,
+    /// A fault lost it.
+    InjectedLoss,
+    /// It did not fit the queue of a link that a fault has made narrow.
+    InjectedQueueFull,
+    /// The receiving node is down.
+    NodeDown,
 }
 
 /// How many reasons there are.
-pub(crate) const DROP_REASONS: [DropReason; 11] = [
+pub(crate) const DROP_REASONS: [DropReason; 16] = [
     DropReason::NoRoute,
     DropReason::NamespaceGone,
     DropReason::NoSocket,
@@ -111,6 +121,11 @@ pub(crate) const DROP_REASONS: [DropReason; 11] = [
     DropReason::ReceiveBufferFull,
     DropReason::Rule,
     DropReason::BadSource,
+    DropReason::Partition,
+    DropReason::LinkDown,
+    DropReason::InjectedLoss,
+    DropReason::InjectedQueueFull,
+    DropReason::NodeDown,
 ];
 
 impl DropReason {
@@ -128,6 +143,11 @@ impl DropReason {
             DropReason::ReceiveBufferFull => "receive_buffer_full",
             DropReason::Rule => "rule",
             DropReason::BadSource => "bad_source",
+            DropReason::Partition => "partition",
+            DropReason::LinkDown => "link_down",
+            DropReason::InjectedLoss => "injected_loss",
+            DropReason::InjectedQueueFull => "injected_queue_full",
+            DropReason::NodeDown => "node_down",
         }
     }
 }

@@ -145,7 +145,11 @@ impl Drop for Payload {
 /// Drops a share of an allocation; keeps the allocation if it was the last.
 #[inline(never)]
 fn let_go(data: Arc<[u8]>) {
-    if Arc::strong_count(&data) == 1 && data.len() >= STEP && data.len().is_multiple_of(STEP) && data.len() <= STEP * STEPS {
+    if Arc::strong_count(&data) == 1
+        && data.len() >= STEP
+        && data.len().is_multiple_of(STEP)
+        && data.len() <= STEP * STEPS
+    {
         // At the end of a thread the allocation just goes.
         let _ = IDLE.try_with(|idle| {
             let kept = &mut idle.borrow_mut()[data.len() / STEP - 1];

@@ -1,4 +1,4 @@
-//! A mesh that is only told about.
+//! [`Story`]: a mesh that is only told about.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -11,9 +11,11 @@ use proxy_core::state::Workload;
 use proxy_core::telemetry::{ConnectionId, ConnectionInfo, ConnectionSecurity, Event, Hop, Reason, Reporter, TraceId};
 use sim::cluster::{ApplyOptions, Cluster, ClusterConfig, Pod, Redirection, yaml};
 use sim::invariant::{Checkers, Deltas, InvariantId, Quiescence};
-use sim::record::{AppEvent, AppPod, Ending, FlowEnd, FlowId, Observation, ObservationKind, Tally, Violation};
+use sim::record::{
+    AppEvent, AppPod, Ending, FaultFact, FaultKind, FlowEnd, FlowId, Observation, ObservationKind, Tally, Violation,
+};
 
-pub(crate) const SHOP: &str = "
+const SHOP: &str = "
 apiVersion: v1
 kind: Namespace
 metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}
@@ -235,7 +237,28 @@ impl Story {
     }
 }
 
-pub(crate) fn apply(cluster: &mut Cluster, text: &str, now: Instant) {
+impl Story {
+    /// The client dials the service; nobody takes it yet.
+    pub(crate) fn dial(&mut self, flow: u64) {
+        let client = self.app_pod("client");
+        let to: SocketAddr = "10.96.7.7:80".parse().expect("an address");
+        let local = self.at("client", 40_000);
+        self.app(AppEvent::Dialled { flow: FlowId(flow), client, to, intended: "tcp://server.shop:80".into() });
+        self.app(AppEvent::Connected { flow: FlowId(flow), local, peer: to });
+    }
+
+    /// A fault that touches everybody begins or ends.
+    pub(crate) fn fault(&mut self, kind: FaultKind, begins: bool) {
+        self.tell(ObservationKind::Fault(FaultFact { number: 1, what: "trouble".into(), kind, pods: None, begins }));
+    }
+
+    pub(crate) fn fetched(&mut self, account: &str) {
+        let identity = Identity::new("cluster.local", "shop", account);
+        self.proxy(Event::Certificate { at: self.now, identity, outcome: Ok(()) });
+    }
+}
+
+fn apply(cluster: &mut Cluster, text: &str, now: Instant) {
     let documents = yaml::parse("story.yaml", text).expect("YAML");
     cluster.apply(&documents, &ApplyOptions::default(), now).expect("valid objects");
 }

@@ -61,6 +61,24 @@ fn a_drain_cuts_what_does_not_end_in_time() {
 }
 
 #[test]
+fn a_connection_for_a_service_that_left_is_served_once_more_and_asked_to_leave() {
+    let world = World::new(1);
+    named(&world.servers[0].host, "server");
+    let kept = talk(&world.client.host, World::vip(81));
+    kept.write("GET / HTTP/1.1\r\nHost: echo\r\n\r\n");
+    world.run_ms(500);
+    world.detach();
+    assert!(!kept.answers.is_over());
+    kept.write("GET / HTTP/1.1\r\nHost: echo\r\n\r\n");
+    world.run_ms(500);
+    let answers = kept.answers.all();
+    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 200]);
+    let connection: Vec<_> = answers.iter().map(|answer| answer.header("connection")).collect();
+    assert_eq!(connection, [None, Some("close")]);
+    assert!(kept.answers.is_over(), "it ends with its last answer");
+}
+
+#[test]
 fn readiness_is_told_on_its_port() {
     let world = World::new(0);
     let text = Arc::new(Mutex::new(String::new()));

@@ -8,8 +8,8 @@ use proxy_core::net::NamespacedHostname;
 use proxy_core::policy::http::TrustDomains;
 use proxy_core::route::{BackendSettings, GatewayKey, PortProtocol, PortRoutes, ServiceRoutes, WaypointSettings};
 use proxy_core::state::{
-    GatewayAddress, GatewayDestination, LocalWorkload, NetworkAddress, PortMapping, Resource, Service, ServicePort,
-    SharedUpdate, TunnelProtocol, Update, Workload,
+    GatewayAddress, GatewayDestination, LocalWorkload, NetworkAddress, PortMapping, Resource, ResourceName, Service,
+    ServicePort, SharedUpdate, TunnelProtocol, Update, Workload,
 };
 use proxy_core::telemetry::{Event, RequestInfo};
 use proxy_core::waypoint::{Waypoint, WaypointConfig};
@@ -160,6 +160,13 @@ impl World {
         let mut routes = routes();
         change(&mut routes);
         self.push(vec![Resource::ServiceRoutes(Arc::new(routes))]);
+        self.mesh.run_ms(1);
+    }
+
+    /// The waypoint serves `echo` no more.
+    pub(crate) fn detach(&self) {
+        let removed = vec![ResourceName::ServiceRoutes(key())];
+        self.pusher.push(&SharedUpdate::new(Update { removed, upserted: Vec::new() }), false);
         self.mesh.run_ms(1);
     }
 

@@ -8,6 +8,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::client::conn::http1::SendRequest;
 use tokio::io::{AsyncBufRead, AsyncWrite};
 
+use super::Leave;
 use super::body::{self, Body};
 use super::framing::{HEAD_MAX, HEADERS_MAX, Violation};
 use super::http2::Handler;
@@ -97,7 +98,8 @@ async fn answer<F: Handler>(
         verdicts.upgraded(upgraded);
     }
     let broken = refused.is_some() || verdicts.body().is_some();
-    if !upgraded && (broken || drain.phase() != Phase::Running) {
+    let leave = response.extensions_mut().remove::<Leave>().is_some();
+    if !upgraded && (broken || leave || drain.phase() != Phase::Running) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     *response.version_mut() = http::Version::HTTP_11;

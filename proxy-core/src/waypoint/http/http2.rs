@@ -14,6 +14,7 @@ use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
+use super::Leave;
 use super::body::{self, Body, BodyError};
 use crate::hbone::Http2Settings;
 use crate::host::Host;
@@ -35,7 +36,8 @@ fn strip_connection_headers(headers: &mut HeaderMap) {
     headers.remove("proxy-connection");
 }
 
-/// Serves a connection to its end. On drain the client is told, and what is under way goes on.
+/// Serves a connection to its end. On drain, and after an answer marked [`Leave`], the client
+/// is told, and what is under way goes on.
 ///
 /// # Errors
 /// In words, when the client broke the rules or the connection broke.
@@ -51,7 +53,8 @@ where
     F: Handler,
 {
     let mut connection = settings.server().handshake::<_, Bytes>(stream).await?;
-    let mut draining = pin!(drain.draining());
+    let leave = Arc::new(Notify::new());
+    let mut ending = pin!(race(drain.draining(), leave.notified()));
     let mut announced = false;
     loop {
         let next = if announced {
@@ -60,7 +63,7 @@ where
                 First::Right(next) => next,
             }
         } else {
-            match race(draining.as_mut(), connection.accept()).await {
+            match race(ending.as_mut(), connection.accept()).await {
                 First::Left(_) => {
                     announced = true;
                     connection.graceful_shutdown();
@@ -71,18 +74,26 @@ where
         };
         let Some(incoming) = next else { return Ok(()) };
         let (request, respond) = incoming?;
-        let handler = handler.clone();
-        host.spawn("http request", async move { answer(request, respond, handler).await });
+        let (handler, leave) = (handler.clone(), leave.clone());
+        host.spawn("http request", async move { answer(request, respond, handler, &leave).await });
     }
 }
 
-async fn answer<F: Handler>(request: Request<h2::RecvStream>, mut respond: SendResponse<Bytes>, handler: F) {
+async fn answer<F: Handler>(
+    request: Request<h2::RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    handler: F,
+    leave: &Notify,
+) {
     let answered = {
         let handling = pin!(handler.handle(request.map(body::of_http2)));
         race(poll_fn(|context| respond.poll_reset(context)), handling).await
     };
     let First::Right(response) = answered else { return };
     let (mut head, body) = response.into_parts();
+    if head.extensions.remove::<Leave>().is_some() {
+        leave.notify_one();
+    }
     strip_connection_headers(&mut head.headers);
     head.version = http::Version::HTTP_2;
     let ended = body.is_end_stream();

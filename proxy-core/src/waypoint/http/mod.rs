@@ -9,3 +9,8 @@ pub(super) mod replay;
 pub(super) mod sniff;
 pub(super) mod strict;
 pub(super) mod timed;
+
+/// In an answer's extensions: the client's connection is to end after it. HTTP/1.1 says `connection: close`, HTTP/2
+/// GOAWAY; what else is under way on it goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leave;

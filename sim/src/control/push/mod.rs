@@ -1,5 +1,6 @@
 //! [`ControlPlane`]: tells every proxy what changed: in order, late, acknowledged.
 
+mod disorder;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use proxy_core::route::GatewayKey;
 use proxy_core::state::{ConfigSource, Push, Rejected};
 use tokio::sync::Notify;
 
+pub use self::disorder::{Disorder, PushOrder};
 pub use self::schedule::{Acknowledged, Revision};
 use self::schedule::{Schedule, Step};
 use super::Resources;
@@ -142,6 +144,12 @@ impl<H: Host> ControlPlane<H> {
             self.shared.observer.acknowledged(now, acknowledged);
         }
         self.shared.changed.notify_waiters();
+    }
+
+    /// Makes something wrong with the path to a node's proxy, or right again; without a node, to all that have nothing of
+    /// their own. Concerns what is sent from now on.
+    pub fn set_disorder(&self, node: Option<&str>, disorder: Option<Disorder>) {
+        self.shared.schedule.lock().set_disorder(&node.unwrap_or_default().into(), disorder);
     }
 
     /// The newest change noted.

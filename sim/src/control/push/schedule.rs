@@ -1,6 +1,6 @@
 //! [`Schedule`]: which proxy is sent what, and when. Pure: time comes in, deadlines go out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use proxy_core::state::{Push, Rejected, Resource, ResourceName, SharedUpdate};
 use sha2::{Digest, Sha256};
 
 use super::PushConfig;
+use super::disorder::{Disorder, pieces};
 use crate::control::resources::{Resources, diff_for};
 
 /// Counts changes of the truth from 1; 0 is "nothing was ever committed".
@@ -50,6 +51,10 @@ pub(super) struct Schedule {
     /// Differences on their way, so that subscribers in step share one.
     differences: Vec<Difference>,
     next_nonce: u64,
+    /// What is wrong with the path to a node; the empty name is every node.
+    disorders: BTreeMap<Arc<str>, Disorder>,
+    /// To whom no stream holds, whether they subscribe or not.
+    severed: BTreeSet<Arc<str>>,
 }
 
 /// The difference between two versions as subscribers of one scope are sent it.
@@ -94,6 +99,8 @@ struct InFlight {
     due: Instant,
     push: Push,
     delivered: bool,
+    /// What is to follow before the version is there.
+    rest: VecDeque<Arc<SharedUpdate>>,
 }
 
 impl Schedule {
@@ -107,6 +114,8 @@ impl Schedule {
             subscribers: BTreeMap::new(),
             differences: Vec::new(),
             next_nonce: 1,
+            disorders: BTreeMap::new(),
+            severed: BTreeSet::new(),
         }
     }
 
@@ -165,7 +174,7 @@ impl Schedule {
         let subscriber = Subscriber {
             generation,
             scope,
-            connected: true,
+            connected: !self.severed.contains(node),
             delays: Rng::from_seed(hash.finalize().into()),
             acked: None,
             in_flight: None,
@@ -184,9 +193,22 @@ impl Schedule {
         }
     }
 
-    /// Breaks or restores the stream to a node. What was on its way is lost; on return the node, which kept what it
+    /// Makes something wrong with the path to a node (the empty name: to all), or right again. Concerns pushes from now on.
+    pub(super) fn set_disorder(&mut self, node: &Arc<str>, disorder: Option<Disorder>) {
+        match disorder {
+            Some(disorder) => self.disorders.insert(node.clone(), disorder),
+            None => self.disorders.remove(node),
+        };
+    }
+
+    /// Breaks or restores the stream to a node, or to whoever subscribes under its name later. What was on its way is lost; on return the node, which kept what it
     /// had, is sent the difference, removals included.
     pub(super) fn set_connected(&mut self, now: Instant, node: &str, connected: bool) -> Option<Acknowledged> {
+        if connected {
+            self.severed.remove(node);
+        } else {
+            self.severed.insert(node.into());
+        }
         let (node, subscriber) = self.subscribers.get_key_value(node)?;
         if subscriber.connected == connected {
             return None;
@@ -230,11 +252,20 @@ impl Schedule {
             subscriber.acked = Some(current);
             return Some(Acknowledged { node: node.clone(), revision });
         }
-        let due = now + delay(&self.config, &mut subscriber.delays);
+        // A later proxy of a node has the node's name and a number.
+        let place = node.split('#').next().unwrap_or_default();
+        let disorder = self.disorders.get(place).or_else(|| self.disorders.get("")).copied();
+        let due = now + delay(&self.config, &mut subscriber.delays) + disorder.map_or(Duration::ZERO, |it| it.delay);
+        // The first state of all is what a proxy waits for as a whole.
+        let mut rest = match disorder.filter(|_| !initial) {
+            Some(disorder) => pieces(&update, &disorder, &mut subscriber.delays),
+            None => VecDeque::new(),
+        };
+        let update = rest.pop_front().unwrap_or(update);
         let push = Push { nonce: self.next_nonce, update, initial };
         self.next_nonce += 1;
         if let Some(subscriber) = self.subscribers.get_mut(node) {
-            subscriber.in_flight = Some(InFlight { version: current, due, push, delivered: false });
+            subscriber.in_flight = Some(InFlight { version: current, due, push, delivered: false, rest });
         }
         None
     }
@@ -265,9 +296,8 @@ impl Schedule {
         rejected: &[Rejected],
     ) -> Option<Acknowledged> {
         let subscriber = self.subscribers.get_mut(node).filter(|it| it.generation == generation)?;
-        let in_flight = subscriber.in_flight.take_if(|it| it.delivered && it.push.nonce == nonce)?;
+        let mut in_flight = subscriber.in_flight.take_if(|it| it.delivered && it.push.nonce == nonce)?;
         // A refused resource is not sent again until it changes: sending the same would only be refused again.
-        let revision = in_flight.version.revision;
         if !subscriber.rejected.is_empty() {
             let update = &in_flight.push.update;
             let sent = update.upserted.iter().map(Resource::name).chain(update.removed.iter().cloned());
@@ -276,6 +306,15 @@ impl Schedule {
             }
         }
         subscriber.rejected.extend(rejected.iter().map(|it| (it.name.clone(), it.reason.clone())));
+        if let Some(update) = in_flight.rest.pop_front() {
+            in_flight.due = now + delay(&self.config, &mut subscriber.delays);
+            in_flight.push = Push { nonce: self.next_nonce, update, initial: false };
+            in_flight.delivered = false;
+            self.next_nonce += 1;
+            subscriber.in_flight = Some(in_flight);
+            return None;
+        }
+        let revision = in_flight.version.revision;
         subscriber.acked = Some(in_flight.version);
         let further = self.send(now, node);
         Some(further.unwrap_or(Acknowledged { node: node.clone(), revision }))

@@ -2,7 +2,6 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -17,6 +16,10 @@ use proxy_core::state::{ConfigSource, Push};
 use super::encoding::{Encodings, Frame};
 use super::stream::{Answered, Outgoing, Stream};
 use crate::control::{ControlPlane, Subscription};
+
+/// Where a proxy says what to call it, in its metadata; without, it is called by its node. A proxy that takes another's place
+/// needs a name of its own, since a later stream of one name ends the earlier.
+pub const INSTANCE: &str = "MESHSIM_INSTANCE";
 
 /// Serves one subscriber until either side ends the stream. Gives the status to end with.
 pub(super) async fn serve<H: Host>(call: &mut ServerCall, control: &ControlPlane<H>, encodings: &Encodings) -> Status {
@@ -38,10 +41,14 @@ async fn subscriber<H: Host>(
 ) -> Result<(), Status> {
     let Some(first) = call.receive().await? else { return Ok(()) };
     let mut request = read(&first)?;
-    let node = name(request.node.as_ref())
-        .ok_or_else(|| Status::new(Code::InvalidArgument, "the first request does not say whose it is"))?;
-    let mut stream = Stream::new(node.clone());
-    let mut source = control.subscribe(&node);
+    let nameless = || Status::new(Code::InvalidArgument, "the first request does not say whose it is");
+    let caller = request.node.as_ref().ok_or_else(nameless)?;
+    let node = named(caller, "NODE_NAME").unwrap_or(&caller.id);
+    if node.is_empty() {
+        return Err(nameless());
+    }
+    let mut stream = Stream::new(node.into());
+    let mut source = control.subscribe(named(caller, INSTANCE).unwrap_or(node));
     loop {
         answer(&mut stream, &mut source, &request);
         let told = source.told();
@@ -59,7 +66,7 @@ async fn subscriber<H: Host>(
                     break;
                 }
                 Heard::Push(None) => {
-                    return Err(Status::new(Code::Aborted, "another stream of this node has taken over"));
+                    return Err(Status::new(Code::Aborted, "another stream of this proxy has taken over"));
                 }
                 Heard::Push(Some(push)) => {
                     let all = source.told().unwrap_or_default();
@@ -117,12 +124,10 @@ fn read(message: &Bytes) -> Result<DeltaDiscoveryRequest, Status> {
         .map_err(|error| Status::new(Code::InvalidArgument, format!("the request cannot be read: {error}")))
 }
 
-/// What to call a subscriber: its node, else its id.
-fn name(node: Option<&Node>) -> Option<Arc<str>> {
-    let node = node?;
-    let named = node.metadata.as_ref().and_then(|metadata| match metadata.fields.get("NODE_NAME")?.kind.as_ref()? {
-        value::Kind::StringValue(name) if !name.is_empty() => Some(name.as_str()),
+/// Text that a subscriber says of itself.
+fn named<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
+    match node.metadata.as_ref()?.fields.get(key)?.kind.as_ref()? {
+        value::Kind::StringValue(name) if !name.is_empty() => Some(name),
         _ => None,
-    });
-    Some(named.unwrap_or(&node.id)).filter(|name| !name.is_empty()).map(Into::into)
+    }
 }

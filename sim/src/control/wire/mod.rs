@@ -15,4 +15,5 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use discovery::INSTANCE;
 pub use server::{WireConfig, WireServer};

@@ -11,7 +11,7 @@ use crate::cluster::diagnostic::Problem;
 use crate::scenario::plan::AppRule;
 use crate::scenario::schema::{AnswerWay, AppSection, CountWay, DelayForm, FailureForm, RoleWay};
 
-impl Resolver<'_> {
+impl Resolver {
     /// A workload that is there at the start, or (the cluster has been played to its end by now) that a step makes.
     pub(super) fn app(&mut self, app: &AppSection, start: &Cluster) -> Option<AppRule> {
         let position = app.workload.position;

@@ -141,7 +141,7 @@ fn contradictions(expect: &Expect, reason: Option<Reason>, of: Of, requests: Opt
     found
 }
 
-impl Resolver<'_> {
+impl Resolver {
     /// A policy that is to have decided must be there at some time.
     pub(super) fn deciding_policies(&mut self, read: &ScenarioFile) {
         for (expect, position) in read.steps.iter().filter_map(|step| step.expect.as_ref()).flat_map(Spanned::items) {

@@ -12,7 +12,7 @@ const LONGEST_NAME: usize = 200;
 /// The least a link must carry in one packet, in bytes: what every IPv4 host takes.
 const LEAST_MTU: u16 = 576;
 
-impl Resolver<'_> {
+impl Resolver {
     pub(super) fn heading(&mut self, read: &ScenarioFile) {
         self.titles(read);
         self.cluster_names(read);

@@ -4,7 +4,7 @@ use super::Resolver;
 use crate::cluster::diagnostic::{Problem, did_you_mean};
 use crate::cluster::yaml::Spanned;
 
-impl Resolver<'_> {
+impl Resolver {
     /// The name of a stream that was opened, closed or not.
     pub(super) fn held_name(&mut self, name: &Spanned<String>) -> Option<String> {
         if self.held.contains(name) {

@@ -19,7 +19,7 @@ pub(super) fn are_named(text: &str) -> bool {
     text.contains(START)
 }
 
-impl Resolver<'_> {
+impl Resolver {
     pub(super) fn keys(&mut self, keys: &BTreeMap<String, Spanned<KeyForm>>) {
         let mut rsa = 0;
         for (name, form) in keys {

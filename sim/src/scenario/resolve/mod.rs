@@ -6,6 +6,8 @@
 
 mod app;
 mod expectation;
+mod fault;
+mod files;
 mod heading;
 mod held;
 mod inline;
@@ -21,6 +23,7 @@ use std::time::Duration;
 
 use proxy_core::host::Instant;
 
+use self::files::Files;
 use super::plan::{ParsedManifest, Plan, PlannedLoad};
 use super::schema::{
     ClusterSection, DeliveryWay, Family, LoadSection, Manifest, ManifestSource, Nodes, ReuseWay, ScenarioFile,
@@ -49,7 +52,8 @@ impl Plan {
         let file = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|error| vec![unreadable(&file, &error)])?;
         let documents = yaml::parse_bytes(&file, &bytes)?;
-        Plan::from_documents(&file, documents, path.parent().unwrap_or(Path::new(".")))
+        let files = Files::new(path.parent().unwrap_or(Path::new(".")), &String::from_utf8_lossy(&bytes));
+        Plan::from_documents(&file, documents, files)
     }
 
     /// Reads a scenario from its text; `folder` is where relative paths start.
@@ -57,10 +61,19 @@ impl Plan {
     /// # Errors
     /// As [`Plan::load`].
     pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Plan, Vec<Diagnostic>> {
-        Plan::from_documents(file, yaml::parse(file, text)?, folder)
+        Plan::from_documents(file, yaml::parse(file, text)?, Files::new(folder, text))
     }
 
-    fn from_documents(file: &str, documents: Vec<Document>, folder: &Path) -> Result<Plan, Vec<Diagnostic>> {
+    /// Reads a scenario from what [`Plan::sources`] kept of it: no file is looked at.
+    ///
+    /// # Errors
+    /// As [`Plan::load`].
+    pub fn from_sources(file: &str, sources: &BTreeMap<String, String>) -> Result<Plan, Vec<Diagnostic>> {
+        let text = sources.get("").map(String::as_str).unwrap_or_default();
+        Plan::from_documents(file, yaml::parse(file, text)?, Files::kept(sources))
+    }
+
+    fn from_documents(file: &str, documents: Vec<Document>, files: Files) -> Result<Plan, Vec<Diagnostic>> {
         let mut documents = documents.into_iter().filter(|document| !document.root.is_null());
         let whole = Source::new(&file.into(), 1, 1);
         let Some(document) = documents.next() else {
@@ -82,7 +95,7 @@ impl Plan {
                 None => without_consequences(wrong),
             }
         })?;
-        Resolver::new(document, folder, &read)?.plan(&read)
+        Resolver::new(document, files, &read)?.plan(&read)
     }
 }
 
@@ -105,9 +118,9 @@ fn unreadable(file: &str, error: &std::io::Error) -> Diagnostic {
 }
 
 /// What resolving needs and gathers.
-struct Resolver<'a> {
+struct Resolver {
     document: Document,
-    folder: &'a Path,
+    files: Files,
     cluster_config: ClusterConfig,
     /// Played forward with the steps.
     cluster: Cluster,
@@ -123,8 +136,8 @@ struct Resolver<'a> {
     closed: Vec<String>,
 }
 
-impl<'a> Resolver<'a> {
-    fn new(document: Document, folder: &'a Path, read: &ScenarioFile) -> Result<Self, Vec<Diagnostic>> {
+impl Resolver {
+    fn new(document: Document, files: Files, read: &ScenarioFile) -> Result<Self, Vec<Diagnostic>> {
         let cluster_config = cluster_config(&read.cluster);
         let mut names: Vec<&str> = cluster_config.nodes.iter().map(|node| &*node.name).collect();
         names.sort_unstable();
@@ -135,7 +148,7 @@ impl<'a> Resolver<'a> {
         let cluster = Cluster::new(cluster_config.clone());
         Ok(Resolver {
             document,
-            folder,
+            files,
             cluster_config,
             cluster,
             policies: BTreeSet::new(),
@@ -189,6 +202,7 @@ impl<'a> Resolver<'a> {
             steps,
             loads,
             switched_off,
+            sources: self.files.sources(),
             notices: self.notices,
         })
     }
@@ -220,26 +234,21 @@ impl<'a> Resolver<'a> {
     /// Reads a manifest; what is wrong with it is noted.
     fn manifest(&mut self, manifest: &Manifest, position: Position) -> Option<ParsedManifest> {
         let documents = match &manifest.source {
-            ManifestSource::File(name) => {
-                let path = self.folder.join(name);
-                match std::fs::read(&path) {
-                    Ok(bytes) => {
-                        let name = path.display().to_string();
-                        match std::str::from_utf8(&bytes) {
-                            Ok(text) if keys::are_named(text) => {
-                                yaml::parse(&name, &self.with_key_sets(text, position)?)
-                            }
-                            _ => yaml::parse_bytes(&name, &bytes),
-                        }
-                    }
-                    Err(error) => {
-                        let problem = Problem::new(format!("manifest `{name}` cannot be read: {error}"))
-                            .hint("paths are relative to the scenario file");
-                        self.complain(position, problem);
-                        return None;
+            ManifestSource::File(name) => match self.files.read(name) {
+                Ok(bytes) => {
+                    let shown = self.files.shown(name);
+                    match std::str::from_utf8(&bytes) {
+                        Ok(text) if keys::are_named(text) => yaml::parse(&shown, &self.with_key_sets(text, position)?),
+                        _ => yaml::parse_bytes(&shown, &bytes),
                     }
                 }
-            }
+                Err(error) => {
+                    let problem = Problem::new(format!("manifest `{name}` cannot be read: {error}"))
+                        .hint("paths are relative to the scenario file");
+                    self.complain(position, problem);
+                    return None;
+                }
+            },
             ManifestSource::Inline(text) => {
                 let text = self.with_key_sets(text, position)?;
                 inline::parse(&self.document.file, &text, manifest.position.unwrap_or(position))

@@ -18,7 +18,7 @@ const MOST_AT_A_TIME: u32 = 10_000;
 /// The most messages of one gRPC call.
 const MOST_MESSAGES: u32 = 10_000;
 
-impl Resolver<'_> {
+impl Resolver {
     pub(super) fn request(&mut self, step: &Spanned<RequestStep>, may_miss: bool) -> Option<(Action, String)> {
         let (from, mut to) = self.ends(&step.from, &step.to, Scheme::Http, may_miss)?;
         let body = match (&step.body, step.body_size) {

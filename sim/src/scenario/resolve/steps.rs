@@ -16,7 +16,7 @@ use crate::scenario::schema::{
     ClosingWay, ConnectStep, Expect, HboneStep, LabelStep, Manifest, ManifestSource, OneOrMany, ReadWay, Step,
 };
 
-impl Resolver<'_> {
+impl Resolver {
     pub(super) fn steps(&mut self, steps: &[Spanned<Step>]) -> Vec<PlannedStep> {
         let mut in_order: Vec<&Spanned<Step>> = steps.iter().collect();
         in_order.sort_by_key(|step| step.at);
@@ -80,10 +80,6 @@ impl Resolver<'_> {
         ];
         let there: Vec<&str> = written.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
         let problem = match there.as_slice() {
-            ["fault"] => {
-                Problem::new("`fault` is not available yet: this version does not break the network or its parts")
-                    .hint("take the step out, or make the change with `delete`, `scale` or `restart`")
-            }
             [_] => return Some(()),
             [] => {
                 let all: Vec<&str> = written.iter().map(|(name, _)| *name).collect();
@@ -128,6 +124,9 @@ impl Resolver<'_> {
         }
         if let Some(hbone) = &step.hbone {
             return self.hbone(hbone);
+        }
+        if let Some(fault) = &step.fault {
+            return self.fault(fault, at);
         }
         self.change(step, at)
     }

@@ -6,6 +6,7 @@ mod doing;
 mod handlers;
 mod outcome;
 mod oversight;
+mod watch;
 mod whole;
 mod world;
 
@@ -26,7 +27,9 @@ use self::world::{Clients, EchoEverywhere, LateView, LoadTraffic, Pods};
 use super::conditions::conditions_of;
 use super::path::{Paths, Wanted};
 use super::plan::{Action, ParsedManifest, Plan, PlannedLoad, PlannedStep};
+use super::replay::Logger;
 use super::schema::{ClosingWay, LinkForm, NetworkSection};
+use super::timeline::Timeline;
 use crate::app::{Load, LoadSpec, Order, Resolver, Schedule, StreamHandle, Tries};
 use crate::cluster::{Diagnostic, Problem};
 use crate::exec::{StallReport, TaskOrder};
@@ -34,10 +37,13 @@ use crate::fabric::{Latency, Link, LinkTable, NodeSpec};
 use crate::invariant::WireWatch;
 use crate::mesh::{Delivery, Mesh, MeshConfig, MeshError};
 use crate::node::SimHost;
+use crate::pcap::Capture;
 use crate::record::RunRecord;
 
 /// How often the observations are read while time passes, and progress is told.
 const SLICE: Duration = Duration::from_millis(50);
+/// How seldom at most, while there are none.
+const SLICE_MOST: Duration = Duration::from_secs(10);
 /// How long the mesh runs on once everything is over, so that what was closed is seen to be gone.
 const QUIET: Duration = Duration::from_secs(2);
 /// How long the paths of connections that are over are kept, if nobody is known to ask for them.
@@ -54,6 +60,12 @@ pub struct RunOptions {
     pub until: Option<Duration>,
     /// Order of tasks ready at the same instant.
     pub task_order: TaskOrder,
+    /// Who writes down what goes over the wires.
+    pub captures: Vec<Capture>,
+    /// Where what happens is drawn, for Perfetto.
+    pub timeline: Option<Timeline>,
+    /// Where what happens is logged, to find where two runs part.
+    pub log: Option<Logger>,
     /// The record tells of every request who decided what at each hop, not only where the scenario asks for it.
     pub explain: bool,
     /// Where the run tells how far it has come, in virtual nanoseconds, for whoever shows progress.
@@ -122,6 +134,8 @@ struct Runner<'p> {
     forgotten: Instant,
     /// When everything was over and what is held open was let go: what happens later is not the scenario's.
     closing: Option<Instant>,
+    /// What had not followed from the truth in time, in words.
+    diverged: Vec<String>,
 }
 
 /// A step that was taken.
@@ -141,6 +155,10 @@ impl<'p> Runner<'p> {
         config.sim.seed = seed;
         config.sim.task_order = options.task_order;
         config.cluster.seed = seed;
+        if !options.captures.is_empty() {
+            config.ztunnel.acceptor.tls.key_log = Some(Arc::new(watch::Secrets(options.captures.clone())));
+        }
+        let epoch = config.sim.epoch;
         let view: LateView = Arc::new(OnceLock::new());
         let pods = Pods::default();
         let problems = Arc::new(Mutex::new(Vec::new()));
@@ -157,6 +175,10 @@ impl<'p> Runner<'p> {
         })?;
         let _ = view.set(mesh.view());
         mesh.sim().add_tap(Arc::new(WireWatch::new(mesh.journal().clone())));
+        if let Some(log) = &options.log {
+            mesh.sim().add_tap(Arc::new(log.clone()));
+        }
+        options.captures.iter().for_each(|capture| capture.attach(mesh.sim(), epoch));
         let dns = plan.cluster.dns_addresses().first().map(|address| SocketAddr::new(*address, 53));
         let domain = &plan.cluster.cluster_domain;
         let resolver = Arc::new(dns.map(|server| Resolver::of_cluster(server, domain)).unwrap_or_default());
@@ -178,6 +200,7 @@ impl<'p> Runner<'p> {
             settled: None,
             forgotten: Instant::START,
             closing: None,
+            diverged: Vec::new(),
         };
         for manifest in &plan.manifests {
             runner.mesh.apply(&manifest.documents, &manifest.options).map_err(RunError::Input)?;
@@ -235,10 +258,23 @@ impl<'p> Runner<'p> {
             return self.advance(limit);
         }
         self.closing = Some(self.mesh.now());
+        self.converge()?;
         for taken in &self.steps {
             taken.doing.finish();
         }
         self.advance(self.mesh.now() + QUIET)
+    }
+
+    /// Ends every fault, and gives what follows from the truth the time it may take.
+    fn converge(&mut self) -> Result<(), StallReport> {
+        self.mesh.heal();
+        let given = self.oversight.as_ref().map_or(Duration::ZERO, Oversight::convergence);
+        let limit = self.mesh.now() + given;
+        while !self.mesh.is_settled() && self.mesh.now() < limit {
+            self.advance((self.mesh.now() + SLICE).min(limit))?;
+        }
+        self.diverged = self.mesh.divergences();
+        Ok(())
     }
 
     fn is_over(&self, last_load: Option<Instant>) -> bool {
@@ -251,16 +287,27 @@ impl<'p> Runner<'p> {
 
     /// Moves time forward and looks at what happens.
     fn advance(&mut self, to: Instant) -> Result<(), StallReport> {
+        let mut slice = SLICE;
         loop {
-            let next = (self.mesh.now() + SLICE).min(to);
+            let next = (self.mesh.now() + slice).min(to);
             let result = self.mesh.run_until(next);
-            for observation in self.mesh.journal().take() {
+            let observations = self.mesh.journal().take();
+            // While nothing happens there is nothing to look at.
+            slice = if observations.is_empty() { (slice * 2).min(SLICE_MOST) } else { SLICE };
+            for observation in observations {
                 self.paths.observe(&observation);
+                if let Some(timeline) = &self.options.timeline {
+                    timeline.observe(&observation);
+                }
+                watch::name_addresses(&self.options.captures, &observation);
                 if let Some(oversight) = &mut self.oversight {
                     oversight.observe(&observation);
                 }
             }
             let now = self.mesh.now();
+            if let Some(log) = &self.options.log {
+                log.digest(now, self.mesh.sim().digest().to_string());
+            }
             if let Some(reached) = &self.options.reached {
                 reached.store(now.as_nanos(), Ordering::Relaxed);
             }
@@ -342,6 +389,7 @@ impl<'p> Runner<'p> {
             Action::Label { object, changes } => self.mesh.label(object, changes).map_err(in_words),
             Action::Scale { object, replicas } => self.mesh.scale(object, *replicas).map_err(in_words),
             Action::Restart { object } => self.mesh.restart(object).map_err(in_words),
+            Action::Fault(plan) => self.mesh.begin_fault(&plan.name, &plan.what, &plan.fault, plan.lasts).map(|_| ()),
             _ => Ok(()),
         }
     }

@@ -11,7 +11,7 @@ use super::whole::{topology, unscheduled};
 use super::{Runner, Taken};
 use crate::app::{HboneExchange, StreamHandle, StreamReport};
 use crate::exec::StallReport;
-use crate::invariant::Quiescence;
+use crate::invariant::{InvariantId, Quiescence};
 use crate::record::{Backend, FlowEnd, FlowId, LoadResult, Outcome, RequestResult, RunRecord, StepResult, Verdict};
 use crate::scenario::expect::{self, Facts, Stream};
 use crate::scenario::explain::{Seen, clock, explain, refused_on_the_way};
@@ -49,6 +49,7 @@ impl Runner<'_> {
         let end = Quiescence {
             panics: crashes.iter().map(panic).collect(),
             stall: stall.as_ref().map(ToString::to_string),
+            diverged: std::mem::take(&mut self.diverged),
             at_rest: self.closing.is_some() && stall.is_none(),
         };
         let violations = self.oversight.take().map(|oversight| oversight.finish(now, &end)).unwrap_or_default();
@@ -66,9 +67,14 @@ impl Runner<'_> {
             notices.push(stall.to_string());
         }
         let held = steps.iter().all(|step| step.held) && load.iter().all(|load| load.held) && violations.is_empty();
+        let promised = steps.iter().all(|step| step.held) && load.iter().all(|load| load.held);
+        let lively = |violation: &crate::record::Violation| {
+            violation.invariant.parse::<InvariantId>().is_ok_and(InvariantId::is_liveness)
+        };
         let verdict = match (stall.is_some() || !crashes.is_empty(), held) {
             (true, _) => Verdict::Crashed,
             (false, true) => Verdict::Passed,
+            (false, false) if promised && violations.iter().all(lively) => Verdict::Stalled,
             (false, false) => Verdict::Failed,
         };
         let mut counters = self.mesh.sim().counters();

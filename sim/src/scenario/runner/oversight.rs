@@ -15,7 +15,10 @@ pub(super) struct Oversight {
     /// The truth, and its number counted from 1: the version proxies acknowledge.
     cluster: Option<Arc<Cluster>>,
     version: u64,
+    /// By proxy.
     acknowledged: BTreeMap<Arc<str>, u64>,
+    /// By node: its proxies, where there is or was another than the first.
+    proxies: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     told: u64,
 }
 
@@ -27,6 +30,7 @@ impl Oversight {
             cluster: None,
             version: 0,
             acknowledged: BTreeMap::new(),
+            proxies: BTreeMap::new(),
             told: 0,
         }
     }
@@ -41,21 +45,43 @@ impl Oversight {
             ObservationKind::ConfigAcked { node, version } => {
                 self.acknowledged.insert(node.clone(), *version);
             }
+            ObservationKind::ProxyLife { node, proxy, running } => {
+                let proxies = self.proxies.entry(node.clone()).or_insert_with(|| BTreeSet::from([node.clone()]));
+                if *running {
+                    proxies.insert(proxy.clone());
+                } else {
+                    proxies.remove(proxy);
+                    self.acknowledged.remove(proxy);
+                }
+            }
             _ => {}
         }
         self.checkers.observe(observation);
-        if matches!(observation.kind, ObservationKind::Cluster(_) | ObservationKind::ConfigAcked { .. }) {
+        let tells = matches!(
+            observation.kind,
+            ObservationKind::Cluster(_) | ObservationKind::ConfigAcked { .. } | ObservationKind::ProxyLife { .. }
+        );
+        if tells {
             self.tell_settled(observation.at);
         }
     }
 
     fn tell_settled(&mut self, at: Instant) {
         let Some(cluster) = &self.cluster else { return };
-        let arrived = |name: &str| self.acknowledged.get(name).is_some_and(|version| *version >= self.version);
+        let holds = |proxy: &str| self.acknowledged.get(proxy).is_some_and(|version| *version >= self.version);
+        let arrived = |node: &str| match self.proxies.get(node) {
+            Some(proxies) => proxies.iter().all(|proxy| holds(proxy)),
+            None => holds(node),
+        };
         if self.told < self.version && cluster.nodes().all(|node| arrived(node.meta.name())) {
             self.told = self.version;
             self.checkers.settled(at);
         }
+    }
+
+    /// Δ_conv.
+    pub(super) fn convergence(&self) -> std::time::Duration {
+        self.checkers.deltas().convergence
     }
 
     pub(super) fn finish(self, at: Instant, end: &Quiescence) -> Vec<Violation> {

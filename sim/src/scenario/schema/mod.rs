@@ -7,6 +7,7 @@ mod app;
 mod call;
 mod document;
 mod expect;
+pub mod fault;
 mod forms;
 mod outcome;
 mod token;
@@ -233,9 +234,8 @@ pub struct Step {
     pub scale: Option<Spanned<ScaleStep>>,
     /// `kubectl rollout restart`, e.g. `deploy/ratings.shop`.
     pub restart: Option<Spanned<String>>,
-    /// Something that breaks. Not available yet.
-    #[schemars(with = "serde_json::Value")]
-    pub fault: Option<Spanned<serde_json::Value>>,
+    /// Something that goes wrong, for a while.
+    pub fault: Option<Spanned<fault::FaultStep>>,
     /// Looks at the status of an object: `gateway/waypoint.shop`, `httproute/reviews.shop`. Expect `conditions`.
     pub inspect: Option<Spanned<String>>,
     /// What must come of it, or a list of that: all of it must hold. Without this, it only has to be possible.

@@ -1,0 +1,87 @@
+//! I14: certificate continuity.
+//!
+//! Whatever the authority does, no handshake fails for want of a certificate while both ends hold one that is good: a proxy
+//! keeps what it has until it expires. Judged by each proxy's own word on the certificates it fetched, which hold for at
+//! least Δ_cert, and by why connections ended; not where a clock is wrong or where the two ends have no root in common,
+//! which only a rotation out of step brings about.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proxy_core::host::Instant;
+use proxy_core::telemetry::{ConnectionInfo, Event, Reason, Reporter};
+
+use super::disturbances::BREAKING;
+use super::{Checker, Finding, World};
+use crate::record::{FaultKind, Observation, ObservationKind};
+
+#[derive(Default)]
+pub(super) struct CertificateContinuity {
+    /// By proxy and identity: when it last got one.
+    fetched: BTreeMap<(Arc<str>, String), Instant>,
+}
+
+impl Checker for CertificateContinuity {
+    fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
+        let at = observation.at;
+        match &observation.kind {
+            ObservationKind::Proxy { node, event: Event::Certificate { identity, outcome: Ok(()), .. } } => {
+                self.fetched.insert((node.clone(), identity.to_string()), at);
+            }
+            ObservationKind::Proxy { node, event: Event::Closed { connection, reason, error, .. } }
+                if connection.reporter == Reporter::Source && for_want_of_a_certificate(*reason) =>
+            {
+                let error = error.as_deref().unwrap_or("no reason given");
+                findings.extend(self.judge(world, at, node, connection, *reason, error));
+            }
+            ObservationKind::ProxyLife { proxy, running: false, .. } => {
+                self.fetched.retain(|(of, _), _| of != proxy);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn for_want_of_a_certificate(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::IdentityUnavailable | Reason::TlsFailed | Reason::NoPeerCertificate | Reason::CertificateExpired
+    )
+}
+
+impl CertificateContinuity {
+    fn judge(
+        &self,
+        world: &World,
+        at: Instant,
+        node: &Arc<str>,
+        connection: &ConnectionInfo,
+        reason: Reason,
+        error: &str,
+    ) -> Option<Finding> {
+        let ours = connection.local_workload.as_ref()?.identity().to_string();
+        let own =
+            *self.fetched.get(&(node.clone(), ours.clone())).filter(|fetched| self.holds(world, **fetched, at))?;
+        let finding = Finding::new("Traffic stops although nobody's certificate has run out.")
+            .because(own, format!("the ztunnel of {node} got a certificate for {ours}"));
+        let finding = if reason == Reason::IdentityUnavailable {
+            finding
+        } else {
+            let workload = connection.destination_workload.as_ref()?;
+            let theirs = workload.identity().to_string();
+            let of_node = |proxy: &str| proxy.split('#').next() == Some(&*workload.node);
+            let mut held = self.fetched.iter().filter(|((proxy, identity), _)| of_node(proxy) && *identity == theirs);
+            let (_, fetched) = held.next().filter(|(_, fetched)| self.holds(world, **fetched, at))?;
+            finding.because(*fetched, format!("that of {} got one for {theirs}", workload.node))
+        };
+        let kinds = [BREAKING.as_slice(), &[FaultKind::Clock]].concat();
+        if world.disturbances.any(&kinds, &[], own.min(at)) {
+            return None;
+        }
+        Some(finding.because(at, format!("a connection failed for want of one: {error}")))
+    }
+
+    fn holds(&self, world: &World, fetched: Instant, at: Instant) -> bool {
+        at.saturating_since(fetched) < world.deltas.certificate
+    }
+}
