@@ -20,6 +20,8 @@ Examples:
   meshsim run shop.yaml --seeds 1..200 --save failures/     keep what failed, to run again:
   meshsim replay failures/shop-17.json --trace --node node-2
   meshsim run shop.yaml --report out                       a page to look at
+  meshsim sweep shop.yaml --seeds 1..1000                  the same, with faults each seed draws
+  meshsim shrink shop.yaml --seed 17 --out small.yaml      the smallest scenario that fails like seed 17
   meshsim explain shop.yaml --request 3                    who decided what on its way
   meshsim list                                             what there is, and what it proves
 
@@ -44,6 +46,12 @@ pub(crate) enum Command {
     List(ListArguments),
     /// Run a saved run again, bit for bit, or say where the two part
     Replay(ReplayArguments),
+    /// Run a scenario under many seeds, each with faults, settings and task order of its own
+    Sweep(SweepArguments),
+    /// Put the results of a sweep's shards together
+    Merge(MergeArguments),
+    /// Find the smallest scenario that fails the same way
+    Shrink(ShrinkArguments),
     /// Print the JSON Schema of scenario files
     Schema(SchemaArguments),
     /// One node proxy on real sockets, for one workload
@@ -133,6 +141,84 @@ pub(crate) struct ExplainArguments {
     /// Colours
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub(crate) color: Colour,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SweepArguments {
+    /// Scenario file
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenario: PathBuf,
+
+    /// These seeds, both ends included [default: 1..100]
+    #[arg(long, value_name = "A..B", conflicts_with = "lasts")]
+    pub(crate) seeds: Option<Seeds>,
+
+    /// As many seeds as can be run in this time, from 1 on
+    #[arg(long = "for", value_name = "TIME")]
+    pub(crate) lasts: Option<Time>,
+
+    /// Write a line of JSON for each seed to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Go on where the file of `--out` ends
+    #[arg(long, requires = "out")]
+    pub(crate) resume: bool,
+
+    /// Only this part of the seeds, e.g. 3/16
+    #[arg(long, value_name = "K/N")]
+    pub(crate) shard: Option<Shard>,
+
+    /// How many runs at once [default: one for each processor]
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MergeArguments {
+    /// Files that `meshsim sweep --out` wrote
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Write the results of all to this file, in order of seeds
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShrinkArguments {
+    /// Scenario file, or a run saved by `meshsim run --save` (ends in .json)
+    #[arg(value_name = "SCENARIO|SAVED RUN")]
+    pub(crate) scenario: PathBuf,
+
+    /// Seed of a sweep under which it fails; default the scenario's own
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// Stop looking for smaller ones after this time [default: 5m]
+    #[arg(long = "for", value_name = "TIME")]
+    pub(crate) lasts: Option<Time>,
+
+    /// Write the scenario to this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// One of several parts of a sweep, counted from 1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shard {
+    pub(crate) number: u64,
+    pub(crate) of: u64,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no part of a sweep: write it like 3/16, from 1/16 to 16/16");
+        let (number, of) = text.split_once('/').ok_or_else(wrong)?;
+        let (number, of) = (number.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?);
+        if number == 0 || number > of { Err(wrong()) } else { Ok(Shard { number, of }) }
+    }
 }
 
 #[derive(Args, Debug)]

@@ -37,6 +37,9 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => command::explain::run(&arguments),
         Command::List(arguments) => command::list::run(&arguments),
         Command::Replay(arguments) => command::replay::run(&arguments),
+        Command::Sweep(arguments) => command::sweep::run(&arguments),
+        Command::Merge(arguments) => command::sweep::merge(&arguments),
+        Command::Shrink(arguments) => command::shrink::run(&arguments),
         Command::Schema(arguments) => command::schema::run(&arguments),
         Command::Ztunnel(arguments) => command::ztunnel::run(&arguments),
     };

@@ -5,4 +5,6 @@ pub(crate) mod list;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod shrink;
+pub(crate) mod sweep;
 pub(crate) mod ztunnel;

@@ -126,6 +126,7 @@ fn work_off(
                         captures: captures.to_vec(),
                         timeline: timeline.cloned(),
                         log: None,
+                        sightings: None,
                         explain: false,
                         reached: Some(reached.clone()),
                     };

@@ -4,10 +4,13 @@
 //! - [`token`]: tokens that are made when requests are.
 //! - [`plan`]: the file with every name looked up; resolving does that and says what is wrong.
 //! - [`replay`]: a run in one file, and running it again.
+//! - [`draft`]: a scenario as plain data; [`swarm`]: what a seed of a sweep adds to it, and what came of that; [`sightings`]: states
+//!   a sweep wants to see; [`shrink`]: the smallest scenario that fails the same way.
 //! - [`run`]: from a plan to a [`RunRecord`](crate::record::RunRecord): steps, paths, explanations, expectations.
 
 mod conditions;
 mod decision;
+pub mod draft;
 mod expect;
 mod explain;
 mod path;
@@ -17,6 +20,9 @@ pub mod replay;
 mod resolve;
 mod runner;
 pub mod schema;
+pub mod shrink;
+pub mod sightings;
+pub mod swarm;
 mod timeline;
 pub mod token;
 mod workload;

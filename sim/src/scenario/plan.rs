@@ -10,6 +10,7 @@ use proxy_core::identity::Identity;
 use proxy_core::telemetry::Reason;
 
 use super::quantity::{Amount, Bound, Rate, Span};
+use super::schema::tuning::TuningSection;
 use super::schema::{Arrivals, ClosingWay, Expect, NetworkSection, Signer};
 use super::token::TokenPlan;
 use crate::app::{Behaviour, Headers, Reading, RequestKind, Target};
@@ -38,6 +39,8 @@ pub struct Plan {
     pub manifests: Vec<ParsedManifest>,
     /// The links.
     pub network: NetworkSection,
+    /// The knobs it turns.
+    pub tuning: TuningSection,
     /// Who does not simply echo. Later ones win.
     pub apps: Vec<AppRule>,
     /// In order of time.

@@ -198,6 +198,7 @@ impl Resolver {
             },
             manifests,
             network: read.network.clone(),
+            tuning: read.tuning.clone(),
             apps,
             steps,
             loads,

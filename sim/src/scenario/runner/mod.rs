@@ -6,6 +6,7 @@ mod doing;
 mod handlers;
 mod outcome;
 mod oversight;
+mod tuning;
 mod watch;
 mod whole;
 mod world;
@@ -23,12 +24,14 @@ use proxy_core::host::Instant;
 use self::doing::Doing;
 pub use self::handlers::Handlers;
 use self::oversight::Oversight;
+use self::tuning::tune;
 use self::world::{Clients, EchoEverywhere, LateView, LoadTraffic, Pods};
 use super::conditions::conditions_of;
 use super::path::{Paths, Wanted};
 use super::plan::{Action, ParsedManifest, Plan, PlannedLoad, PlannedStep};
 use super::replay::Logger;
 use super::schema::{ClosingWay, LinkForm, NetworkSection};
+use super::sightings::Sightings;
 use super::timeline::Timeline;
 use crate::app::{Load, LoadSpec, Order, Resolver, Schedule, StreamHandle, Tries};
 use crate::cluster::{Diagnostic, Problem};
@@ -66,6 +69,8 @@ pub struct RunOptions {
     pub timeline: Option<Timeline>,
     /// Where what happens is logged, to find where two runs part.
     pub log: Option<Logger>,
+    /// Where states a sweep wants to see are counted.
+    pub sightings: Option<Sightings>,
     /// The record tells of every request who decided what at each hop, not only where the scenario asks for it.
     pub explain: bool,
     /// Where the run tells how far it has come, in virtual nanoseconds, for whoever shows progress.
@@ -155,6 +160,7 @@ impl<'p> Runner<'p> {
         config.sim.seed = seed;
         config.sim.task_order = options.task_order;
         config.cluster.seed = seed;
+        tune(&mut config, &plan.tuning);
         if !options.captures.is_empty() {
             config.ztunnel.acceptor.tls.key_log = Some(Arc::new(watch::Secrets(options.captures.clone())));
         }
@@ -298,6 +304,9 @@ impl<'p> Runner<'p> {
                 self.paths.observe(&observation);
                 if let Some(timeline) = &self.options.timeline {
                     timeline.observe(&observation);
+                }
+                if let Some(sightings) = &self.options.sightings {
+                    sightings.observe(&observation);
                 }
                 watch::name_addresses(&self.options.captures, &observation);
                 if let Some(oversight) = &mut self.oversight {

@@ -11,6 +11,7 @@ pub mod fault;
 mod forms;
 mod outcome;
 mod token;
+pub mod tuning;
 mod values;
 
 use std::collections::BTreeMap;
@@ -51,6 +52,9 @@ pub struct ScenarioFile {
     /// The links between pods.
     #[serde(default)]
     pub network: NetworkSection,
+    /// Knobs that decide how hard life is: windows, pools, delays.
+    #[serde(default)]
+    pub tuning: tuning::TuningSection,
     /// Keys that sign tokens, by name: an algorithm, or a map with more. A manifest's text may name their public parts:
     /// `${jwks:name}`, or several, `${jwks:name,other}`, is a JSON Web Key Set on one line.
     #[serde(default)]
