@@ -94,6 +94,23 @@ impl Draft {
     }
 }
 
+/// The documents of a YAML text as data; `None` if it cannot be read.
+pub(super) fn documents(text: &str) -> Option<Vec<Map<String, Value>>> {
+    let documents = yaml::parse("", text).ok()?;
+    let documents = documents.iter().filter(|document| !document.root.is_null());
+    documents.map(|document| yaml::from_node(&document.file, &document.root).ok()).collect()
+}
+
+/// Documents as YAML for people.
+pub(super) fn documents_text(documents: &[Map<String, Value>]) -> String {
+    let text = |map: &Map<String, Value>| {
+        let mut out = String::new();
+        block(&mut out, map, 0);
+        out
+    };
+    documents.iter().map(text).collect::<Vec<_>>().join("---\n")
+}
+
 fn block(out: &mut String, map: &Map<String, Value>, depth: usize) {
     for (key, value) in map {
         let _ = write!(out, "{:indent$}{}:", "", scalar(key), indent = depth * 2);

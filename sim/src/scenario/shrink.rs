@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::draft::Draft;
+use super::draft::{Draft, documents, documents_text};
 use super::quantity::{Span, Time};
 use super::swarm::{broken, run_draft};
 
@@ -41,6 +41,7 @@ pub fn shrink(draft: &Draft, what: &str, progress: Progress<'_>) -> Draft {
         search.keys(&["invariants"]);
         search.without(&["tuning", "network", "keys", "invariants"]);
         search.simplify();
+        search.details();
         if search.stopped || search.best.text().len() >= before {
             return search.best;
         }
@@ -132,6 +133,37 @@ impl Search<'_> {
                 chunk /= 2;
             }
         }
+    }
+
+    /// Writes manifests as briefly as they can be, and takes fields out of their objects.
+    fn details(&mut self) {
+        let count = manifests_of(&mut self.best).map_or(0, |list| list.len());
+        for index in 0..count {
+            let text = manifests_of(&mut self.best).and_then(|list| manifest_text(list.get(index)?).map(str::to_owned));
+            let Some(mut objects) = text.as_deref().and_then(documents) else { continue };
+            if !self.is_rewritten(index, &objects) && text.is_some_and(|text| text != documents_text(&objects)) {
+                continue;
+            }
+            for object in 0..objects.len() {
+                for path in paths(&Value::Object(objects[object].clone()), 0) {
+                    let mut fewer = objects.clone();
+                    if let Value::Object(map) = with(&Value::Object(objects[object].clone()), &path, None) {
+                        fewer[object] = map;
+                    }
+                    if fewer != objects && self.is_rewritten(index, &fewer) {
+                        objects = fewer;
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_rewritten(&mut self, index: usize, objects: &[Map<String, Value>]) -> bool {
+        let mut candidate = self.best.clone();
+        if let Some(place) = manifests_of(&mut candidate).and_then(|list| list.get_mut(index)) {
+            set_manifest_text(place, documents_text(objects));
+        }
+        self.is_smaller(candidate)
     }
 
     /// Takes entries out of a map at the top.
@@ -227,6 +259,16 @@ fn set_manifest_text(manifest: &mut Value, text: String) {
         Some(place) => *place = text.into(),
         None => *manifest = text.into(),
     }
+}
+
+/// Paths of all fields of an object, outer ones first.
+fn paths(value: &Value, depth: usize) -> Vec<Vec<String>> {
+    let Some(map) = value.as_object().filter(|_| depth < 5) else { return Vec::new() };
+    let mut found: Vec<Vec<String>> = map.keys().map(|key| vec![key.clone()]).collect();
+    for (key, inner) in map {
+        found.extend(paths(inner, depth + 1).into_iter().map(|path| [vec![key.clone()], path].concat()));
+    }
+    found
 }
 
 /// The documents of a YAML text, each with its last line break.
