@@ -227,3 +227,19 @@ fn dropping_the_run_drops_its_tasks() {
     }
     assert_eq!(dropped.load(Ordering::Relaxed), 1);
 }
+
+/// Each starts the next, at the same instant.
+fn relay(host: sim::node::SimHost) {
+    let next = host.clone();
+    host.spawn("relay", async move { relay(next) });
+}
+
+#[test]
+fn tasks_that_start_each_other_without_end_are_stuck() {
+    let limits = Limits { polls_of_all_per_instant: 1000, ..Limits::default() };
+    let pair = Pair::with_config(SimConfig { limits, ..SimConfig::default() });
+    relay(pair.client.clone());
+    let report = pair.sim.run_until_idle().expect_err("time never moves");
+    assert_eq!((report.kind.clone(), report.at), (StallKind::Stuck, Instant::START));
+    assert!(report.to_string().contains("relay of client/client"), "{report}");
+}

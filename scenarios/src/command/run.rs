@@ -123,6 +123,7 @@ fn work_off(
                         delivery: arguments.delivery.map(Into::into),
                         until: arguments.until.map(|time| time.0),
                         task_order: arguments.task_order.into(),
+                        events_max: None,
                         captures: captures.to_vec(),
                         timeline: timeline.cloned(),
                         log: None,

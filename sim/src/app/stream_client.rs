@@ -88,6 +88,18 @@ enum Done {
     Reset,
 }
 
+impl<H: Host> Drop for Talk<H> {
+    /// A process that goes away takes its streams along: whoever holds one must not wait for its end for ever.
+    fn drop(&mut self) {
+        let now = self.client.host.now();
+        let report = &mut self.shared.state.lock().report;
+        if report.closed.is_none() {
+            report.closed = Some((now, Outcome::Failed));
+            report.error = Some("its client went away".to_owned());
+        }
+    }
+}
+
 impl<H: Host> Talk<H> {
     async fn run(self, inbox: mpsc::UnboundedReceiver<Order>) {
         let host = &self.client.host;

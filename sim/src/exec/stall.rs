@@ -9,6 +9,8 @@ use proxy_core::host::Instant;
 pub struct Limits {
     /// Polls of one task within one instant before it counts as spinning.
     pub polls_per_instant: u32,
+    /// Polls of all tasks within one instant before time counts as stuck.
+    pub polls_of_all_per_instant: u64,
     /// Events within one instant before time counts as stuck.
     pub events_per_instant: u64,
     /// Events of the whole run.
@@ -16,9 +18,14 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 100,000 polls, 10,000,000 events an instant, no bound on the run.
+    /// 100,000 polls of a task, 50,000,000 of all and 10,000,000 events an instant, no bound on the run.
     fn default() -> Self {
-        Limits { polls_per_instant: 100_000, events_per_instant: 10_000_000, events: u64::MAX }
+        Limits {
+            polls_per_instant: 100_000,
+            polls_of_all_per_instant: 50_000_000,
+            events_per_instant: 10_000_000,
+            events: u64::MAX,
+        }
     }
 }
 
@@ -34,7 +41,7 @@ pub enum StallKind {
         /// Its process.
         process: String,
     },
-    /// Too many events without time moving.
+    /// Too many events or polls without time moving, or whoever drives the run has ever more to do at one time.
     Stuck,
     /// The run's event limit was reached.
     EventLimit,
@@ -86,7 +93,7 @@ impl fmt::Display for StallReport {
                     self.at
                 )?;
             }
-            StallKind::Stuck => write!(f, "time is stuck at {}: event follows event without delay", self.at)?,
+            StallKind::Stuck => write!(f, "time is stuck at {}: one thing follows another without delay", self.at)?,
             StallKind::EventLimit => write!(f, "the run's event limit was reached at {}", self.at)?,
             StallKind::Late => write!(f, "work that must finish had not by {}", self.at)?,
         }

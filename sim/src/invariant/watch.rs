@@ -7,10 +7,12 @@ use parking_lot::Mutex;
 use proxy_core::host::Instant;
 
 use crate::record::{Journal, ObservationKind, WireFact};
-use crate::wire::{Alteration, Body, Flags, Segment, Sight, SightKind, Tap};
+use crate::wire::{Alteration, Body, Flags, Payload, Segment, Sight, SightKind, Tap};
 
 /// First byte of a TLS handshake record (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
+/// First byte of a TLS alert record.
+const TLS_ALERT: u8 = 0x15;
 /// The mark a node proxy puts on its sockets.
 const PROXY_MARK: u32 = 0x539;
 
@@ -54,6 +56,9 @@ impl Tap for WireWatch {
             let mut opening = self.opening.lock();
             opening.insert((source, destination), sight.at);
             opening.insert((destination, source), sight.at);
+        } else if is_alert(&segment.payload) {
+            // A server that cannot read its client's first words says so in the clear: no application's byte. What it
+            // says next is looked at instead.
         } else if !segment.payload.is_empty() {
             let Some(opened) = self.opening.lock().remove(&(source, destination)) else { return };
             let tls = segment.payload.first() == Some(&TLS_HANDSHAKE);
@@ -70,6 +75,68 @@ impl WireWatch {
     }
 }
 
+/// Whether this is one TLS alert in the clear and nothing else (RFC 8446 §6).
+fn is_alert(payload: &Payload) -> bool {
+    payload.len() == 7 && matches!(payload.to_vec()[..], [TLS_ALERT, 3, _, 0, 2, 1 | 2, _])
+}
+
 fn opens(segment: &Segment) -> bool {
     segment.flags.contains(Flags::SYN) && !segment.flags.contains(Flags::ACK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{NamespaceId, Options, Packet, Seq};
+
+    const CLIENT: &str = "10.0.0.1:40000";
+    const SERVER: &str = "10.0.0.2:15008";
+
+    fn sent(watch: &WireWatch, (from, to): (&str, &str), flags: Flags, payload: &[u8]) {
+        let address = |text: &str| text.parse().expect("an address");
+        let segment = Segment {
+            seq: Seq(1),
+            ack: Seq(1),
+            flags,
+            window: 1,
+            packet_payload: 1460,
+            options: Options::default(),
+            payload: Payload::copy_from(payload),
+        };
+        let packet = Packet { source: address(from), destination: address(to), body: Body::Tcp(segment) };
+        watch.packet(&Sight {
+            at: Instant::START,
+            what: SightKind::Sent,
+            namespace: NamespaceId(0),
+            place: "",
+            node: "",
+            mark: 0,
+            redirect: None,
+            local: false,
+            packet: &packet,
+        });
+    }
+
+    /// What is said of the server's first bytes, if these are they.
+    fn told(words: &[&[u8]]) -> Vec<bool> {
+        let journal = Journal::new();
+        let watch = WireWatch::new(journal.clone());
+        sent(&watch, (CLIENT, SERVER), Flags::SYN, b"");
+        words.iter().for_each(|words| sent(&watch, (SERVER, CLIENT), Flags::ACK, words));
+        let told = journal.take().into_iter().filter_map(|observation| match observation.kind {
+            ObservationKind::Wire(WireFact::FirstBytes { tls, .. }) => Some(tls),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn an_alert_in_the_clear_is_no_application_byte_and_hides_none() {
+        let alert = [TLS_ALERT, 3, 3, 0, 2, 2, 50];
+        assert!(told(&[&alert]).is_empty());
+        assert_eq!(told(&[&alert, b"secret"]), [false]);
+        assert_eq!(told(&[&[TLS_ALERT, 3, 3, 0, 3, 2, 50]]), [false], "that is none");
+        assert_eq!(told(&[&[TLS_HANDSHAKE, 3, 3]]), [true]);
+        assert_eq!(told(&[b"GET / HTTP/1.1"]), [false]);
+    }
 }

@@ -22,7 +22,7 @@ use super::pod::PodRuntime;
 use super::work::{Agenda, Work};
 use crate::cluster::{Applied, ApplyOptions, Cluster, Diagnostic, ObjectName, Pod, yaml};
 use crate::control::{Availability, ControlPlane, MeshAuthority, PolicyNotice, Revision, Translation, translate};
-use crate::exec::StallReport;
+use crate::exec::{StallKind, StallReport};
 use crate::fabric::NodeSpec;
 use crate::node::{Sim, SimHost};
 use crate::record::{AppPod, Journal, ObservationKind};
@@ -34,6 +34,9 @@ const CONTROL_PLANE: IpAddr = IpAddr::V4(Ipv4Addr::new(100, 127, 255, 254));
 
 /// How often a mesh that settles is looked at.
 const SETTLE_STEP: Duration = Duration::from_millis(1);
+
+/// So often the mesh may have something to do at one time before time counts as stuck.
+const ROUNDS_PER_INSTANT: u64 = 1_000_000;
 
 /// A whole mesh in virtual time.
 ///
@@ -210,8 +213,12 @@ impl Mesh {
     /// # Errors
     /// The engine stopped: see [`StallReport`].
     pub fn run_until(&mut self, until: Instant) -> Result<(), StallReport> {
+        let (mut instant, mut rounds) = (self.now(), 0);
         loop {
-            self.turn()?;
+            if self.now() != instant {
+                (instant, rounds) = (self.now(), 0);
+            }
+            self.turn(&mut rounds)?;
             let next = self.next_deadline().map_or(until, |next| next.min(until));
             let last = next >= until;
             self.sim.run_until(next)?;
@@ -229,7 +236,7 @@ impl Mesh {
     pub fn settle(&mut self, limit: Duration) -> Result<(), MeshError> {
         let start = self.now();
         loop {
-            self.turn()?;
+            self.turn(&mut 0)?;
             if self.is_settled() {
                 return Ok(());
             }
@@ -274,11 +281,15 @@ impl Mesh {
         [self.cluster.next_deadline(), self.agenda.due(), self.control.commit_due(), keys].into_iter().flatten().min()
     }
 
-    /// Does everything that is due by now.
-    fn turn(&mut self) -> Result<(), StallReport> {
+    /// Does everything that is due by now. `rounds` counts how often there was something since time last moved.
+    fn turn(&mut self, rounds: &mut u64) -> Result<(), StallReport> {
         loop {
             let now = self.now();
             let mut idle = true;
+            *rounds += 1;
+            if *rounds > ROUNDS_PER_INSTANT {
+                return Err(self.sim.stalled(StallKind::Stuck));
+            }
             if self.cluster.next_deadline().is_some_and(|due| due <= now) {
                 idle = false;
                 self.changed = true;
@@ -288,6 +299,10 @@ impl Mesh {
             }
             while let Some(work) = self.agenda.take(now) {
                 idle = false;
+                *rounds += 1;
+                if *rounds > ROUNDS_PER_INSTANT {
+                    return Err(self.sim.stalled(StallKind::Stuck));
+                }
                 match work {
                     Work::Enroll(uid) => self.enroll(&uid),
                     Work::Announce(uid) => self.announce(&uid),

@@ -72,9 +72,17 @@ impl Engine {
         };
         let whole_instant = self.executor.is_seeded();
         let mut wakes = Vec::new();
+        let (mut instant, mut polls) = (self.now(), 0);
         loop {
             let now = self.now();
+            if now != instant {
+                (instant, polls) = (now, 0);
+            }
             loop {
+                polls += 1;
+                if polls > self.limits.polls_of_all_per_instant {
+                    return Err(self.report(StallKind::Stuck));
+                }
                 match self.executor.poll_next(now, self.limits.polls_per_instant) {
                     Polled::Ran => {}
                     Polled::Nothing => break,
@@ -119,7 +127,7 @@ impl Engine {
         }
     }
 
-    fn report(&self, kind: StallKind) -> StallReport {
+    pub(super) fn report(&self, kind: StallKind) -> StallReport {
         StallReport { kind, at: self.now(), tasks: self.executor.listing() }
     }
 }

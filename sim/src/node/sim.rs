@@ -14,7 +14,7 @@ use super::engine::{Engine, Goal};
 use super::redirect::Capture;
 use super::sim_host::SimHost;
 use crate::draws::Fingerprint;
-use crate::exec::{Crash, Limits, StallReport, TaskInfo, TaskOrder};
+use crate::exec::{Crash, Limits, StallKind, StallReport, TaskInfo, TaskOrder};
 use crate::fabric::{Link, LinkEnd, LinkTable, NamespaceSpec, NodeSpec};
 use crate::seed::Seed;
 use crate::tcp::TcpConfig;
@@ -246,11 +246,7 @@ impl Sim {
             outcome = result.lock().take();
             outcome.is_some()
         })?;
-        outcome.ok_or_else(|| StallReport {
-            kind: crate::exec::StallKind::Deadlock,
-            at: self.now(),
-            tasks: self.tasks(),
-        })
+        outcome.ok_or_else(|| self.stalled(StallKind::Deadlock))
     }
 
     /// The fingerprint of everything so far.
@@ -295,6 +291,11 @@ impl Sim {
     /// Tasks that panicked so far.
     pub fn crashes(&self) -> Vec<Crash> {
         self.engine().executor.crashes()
+    }
+
+    /// A report that the run cannot go on, with every live task; for whoever drives it.
+    pub fn stalled(&self, kind: StallKind) -> StallReport {
+        self.engine().report(kind)
     }
 
     /// Every live task.

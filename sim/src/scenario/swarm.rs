@@ -18,6 +18,10 @@ use crate::invariant::InvariantId;
 use crate::record::{RunRecord, Verdict};
 use crate::seed::Seed;
 
+/// Events of one seed's run at most: a minute or so of real time, and a hundred times what most scenarios need. One that
+/// needs more has crashed, and the sweep goes on.
+const EVENTS_MAX: u64 = 100_000_000;
+
 /// A fault and when it begins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DrawnFault {
@@ -307,7 +311,8 @@ pub fn run_seed(plan: &Plan, draft: &Draft, seed: u64) -> Result<SeedResult, Swe
 /// As [`SweepError`] says.
 pub fn run_draft(draft: &Draft, sightings: Option<Sightings>) -> Result<RunRecord, SweepError> {
     let plan = draft.plan().map_err(SweepError::Input)?;
-    run(&plan, &RunOptions { sightings, ..RunOptions::default() }).map_err(SweepError::Run)
+    run(&plan, &RunOptions { sightings, events_max: Some(EVENTS_MAX), ..RunOptions::default() })
+        .map_err(SweepError::Run)
 }
 
 /// What did not hold in a run: ids of invariants in order, then `expectation` if those are asked for, `crash`.

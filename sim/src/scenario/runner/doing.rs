@@ -43,8 +43,8 @@ pub(super) enum Doing {
     Requests(Requests),
     /// A raw stream.
     Stream { client: Arc<AppPod>, target: String, handle: StreamHandle, plan: ConnectPlan },
-    /// A hostile HBONE client.
-    Hbone { client: String, target: String, done: Arc<Mutex<Option<HboneExchange>>> },
+    /// A hostile HBONE client. It is over by `limit`, unless its process is gone.
+    Hbone { client: String, target: String, done: Arc<Mutex<Option<HboneExchange>>>, limit: Instant },
     /// More bytes on a held stream.
     Exchange {
         name: String,
@@ -248,12 +248,13 @@ pub(super) fn hbone(clients: &Clients, plan: &HbonePlan, mesh: &Mesh) -> Doing {
     });
     let done = Arc::new(Mutex::new(None));
     let (host, place, journal) = (client.host.clone(), done.clone(), client.journal.clone());
+    let limit = mesh.now() + plan.timeout + Duration::from_millis(1);
     let task = host.clone();
     host.spawn("hostile hbone client", async move {
         let exchange = hbone_request(&task, &request, authority.as_ref(), &journal).await;
         *place.lock() = Some(exchange);
     });
-    Doing::Hbone { client: client.pod.to_string(), target, done }
+    Doing::Hbone { client: client.pod.to_string(), target, done, limit }
 }
 
 fn impossible(client: Option<Client<SimHost>>, from: &crate::cluster::ObjectName, target: String) -> Doing {
@@ -278,7 +279,7 @@ impl Doing {
                 let report = handle.report();
                 report.closed.is_some() || plan.hold && report.established.is_some()
             }
-            Doing::Hbone { done, .. } => done.lock().is_some(),
+            Doing::Hbone { done, limit, .. } => done.lock().is_some() || now >= *limit,
             Doing::Exchange { name, deadline } => {
                 let over = |handle: StreamHandle| {
                     let report = handle.report();
@@ -286,6 +287,17 @@ impl Doing {
                 };
                 now >= *deadline || held(name).is_none_or(over)
             }
+        }
+    }
+
+    /// When it is over at the latest, by its own deadlines; `None` if it has none.
+    pub(super) fn limit(&self) -> Option<Instant> {
+        match self {
+            Doing::Requests(requests) => Some(requests.limit),
+            Doing::Stream { handle, plan, .. } => Some(handle.report().started + plan.timeout),
+            Doing::Hbone { limit, .. } => Some(*limit),
+            Doing::Exchange { deadline, .. } => Some(*deadline),
+            Doing::Done | Doing::Impossible { .. } | Doing::Check { .. } | Doing::Inspect { .. } => None,
         }
     }
 

@@ -35,7 +35,7 @@ use super::sightings::Sightings;
 use super::timeline::Timeline;
 use crate::app::{Load, LoadSpec, Order, Resolver, Schedule, StreamHandle, Tries};
 use crate::cluster::{Diagnostic, Problem};
-use crate::exec::{StallReport, TaskOrder};
+use crate::exec::{StallKind, StallReport, TaskOrder};
 use crate::fabric::{Latency, Link, LinkTable, NodeSpec};
 use crate::invariant::WireWatch;
 use crate::mesh::{Delivery, Mesh, MeshConfig, MeshError};
@@ -52,6 +52,12 @@ const QUIET: Duration = Duration::from_secs(2);
 /// How long the paths of connections that are over are kept, if nobody is known to ask for them.
 const REMEMBERED: Duration = Duration::from_secs(5);
 
+/// How much virtual time a run may take beyond what its steps and loads allow themselves: something waits that will never
+/// come.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// Events of a run at most, if [`RunOptions`] do not say.
+const EVENTS_MAX: u64 = 2_000_000_000;
+
 /// How a plan is run.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
@@ -63,6 +69,8 @@ pub struct RunOptions {
     pub until: Option<Duration>,
     /// Order of tasks ready at the same instant.
     pub task_order: TaskOrder,
+    /// After so many events the run is ended as one that crashed; 2,000,000,000 if not given.
+    pub events_max: Option<u64>,
     /// Who writes down what goes over the wires.
     pub captures: Vec<Capture>,
     /// Where what happens is drawn, for Perfetto.
@@ -159,6 +167,7 @@ impl<'p> Runner<'p> {
         config.control_plane.delivery = options.delivery.unwrap_or(plan.delivery);
         config.sim.seed = seed;
         config.sim.task_order = options.task_order;
+        config.sim.limits.events = options.events_max.unwrap_or(EVENTS_MAX);
         config.cluster.seed = seed;
         tune(&mut config, &plan.tuning);
         if !options.captures.is_empty() {
@@ -257,7 +266,11 @@ impl<'p> Runner<'p> {
             self.take(step);
         }
         let last_load = self.loads.iter().map(|(load, _)| Instant::START + load.during.to).max();
+        let patience = self.patience();
         while self.mesh.now() < limit && !self.is_over(last_load) {
+            if self.mesh.now() >= patience {
+                return Err(self.mesh.sim().stalled(StallKind::Late));
+            }
             self.advance((self.mesh.now() + SLICE).min(limit))?;
         }
         if self.options.until.is_some() {
@@ -281,6 +294,19 @@ impl<'p> Runner<'p> {
         }
         self.diverged = self.mesh.divergences();
         Ok(())
+    }
+
+    /// When everything that was set in motion must have come to an end.
+    fn patience(&self) -> Instant {
+        let steps = self.steps.iter().map(|taken| taken.doing.limit().unwrap_or(taken.step.at));
+        let loads = self.loads.iter().map(|(load, _)| {
+            let during = load.during.to.saturating_sub(load.during.from).as_nanos();
+            let requests = during * u128::from(load.rate.count) / load.rate.per.as_nanos().max(1);
+            // In the worst case each takes as long as it may, and its place for the next as well.
+            let turns = u32::try_from(requests / u128::from(load.concurrency.max(1))).unwrap_or(u32::MAX);
+            Instant::START + load.during.to + load.timeout.saturating_mul(turns.saturating_add(1))
+        });
+        steps.chain(loads).max().unwrap_or(Instant::START) + PATIENCE
     }
 
     fn is_over(&self, last_load: Option<Instant>) -> bool {

@@ -171,7 +171,7 @@ impl Runner<'_> {
             Doing::Stream { client, target, handle, plan } => {
                 vec![self.stream(&client.to_string(), target, &handle.report(), at, plan.hold)]
             }
-            Doing::Hbone { client, target, done } => {
+            Doing::Hbone { client, target, done, .. } => {
                 let done = done.lock();
                 let never = || never_begun(at, client, target, "the client went away before the end");
                 vec![done.as_ref().map_or_else(never, |exchange| self.hbone(client, target, exchange))]

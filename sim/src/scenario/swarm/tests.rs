@@ -84,3 +84,34 @@ fn a_seed_has_one_result_that_survives_writing() {
     let line = serde_json::to_string(&result).expect("JSON");
     assert_eq!(serde_json::from_str::<SeedResult>(&line).expect("a result"), result);
 }
+
+/// A scenario in which a stream is under way when its client dies.
+fn orphaned() -> Draft {
+    let (_, mut draft) = pair();
+    let steps = draft.list("steps");
+    steps.push(json!({
+        "at": "5s",
+        "connect": { "from": "deploy/client.shop", "to": "tcp://server.shop:80", "send": "64KiB", "read": "1KiB" },
+    }));
+    steps.push(json!({ "at": "5500ms", "fault": { "crash": { "pods": "deploy/client.shop" }, "for": "1s" } }));
+    draft
+}
+
+#[test]
+fn a_stream_ends_with_its_client() {
+    let record = run_draft(&orphaned(), None).expect("a run");
+    assert_eq!(record.verdict, Verdict::Passed, "{record:#?}");
+    assert!(record.virtual_time_ns < 60_000_000_000, "{}", record.virtual_time_ns);
+    let stream = &record.steps[2].requests[0];
+    assert_eq!(stream.outcome, crate::record::Outcome::Failed, "{stream:#?}");
+}
+
+#[test]
+fn a_run_without_end_is_one_that_crashed() {
+    let (plan, _) = pair();
+    let record = run(&plan, &RunOptions { events_max: Some(200), ..RunOptions::default() }).expect("a record");
+    assert_eq!((record.verdict, record.counters["events"]), (Verdict::Crashed, 201));
+    assert_eq!(broken(&record, false), ["I12", "crash"]);
+    let evidence = format!("{:?}", record.violations);
+    assert!(evidence.contains("event limit") && evidence.contains("live tasks"), "{evidence}");
+}
