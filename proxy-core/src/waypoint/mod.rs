@@ -17,6 +17,7 @@ mod forward;
 mod head;
 mod http;
 mod inbound;
+mod lately;
 mod listener;
 mod local_reply;
 mod log;

@@ -23,6 +23,7 @@ use crate::policy::{Connection, PolicyKey, Verdict};
 use crate::request::RequestView;
 use crate::route::balance::hash_request;
 use crate::route::{Backend, Bounded, HashKey, LoadBalancer, TcpDecision, choose_tcp};
+use crate::state::Snapshot;
 use crate::telemetry::{ConnectionInfo, ConnectionSecurity, Event, Hop, Reason, Sink};
 
 /// Bytes carried before they are told of. The rest is told at the close.
@@ -38,6 +39,7 @@ struct Ended {
 pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     shared: &Arc<Shared<H, C>>,
     downstream: Arc<Downstream>,
+    told: Arc<Snapshot>,
     mut stream: Sniffed<Tunnel>,
     watcher: &DrainWatcher,
 ) {
@@ -58,11 +60,12 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     let record = Record::open(shared.host.now(), Arc::new(info), shared.sink.clone());
     let drained = || Ended { reason: Reason::Drained, text: "connection closed due to connection drain".to_owned() };
     // Policy first: whoever is refused learns nothing of endpoints.
-    let judging = Box::pin(judge(shared, &downstream, &record));
+    let judging = Box::pin(judge(shared, &downstream, &told, &record));
     let judged = match race(watcher.cut(), judging).await {
         First::Left(_) => Err(drained()),
         First::Right(judged) => judged,
     };
+    drop(told);
     let outcome = match judged.and(chosen) {
         Err(ended) => Err(ended),
         Ok(Chosen { target, _held, .. }) => {
@@ -150,19 +153,25 @@ fn tcp_hash(known: &KnownBackend, downstream: &Downstream, rng: &mut Rng) -> Opt
     hash_request(&settings.key, &nothing, downstream.client.ip(), rng).hash
 }
 
-/// CUSTOM, then AUDIT, DENY and ALLOW, as far as they can be applied to an opaque connection.
+/// CUSTOM, then AUDIT, DENY and ALLOW, as far as they can be applied to an opaque connection that was let in by `told`.
 async fn judge<H: Host, C: CertificateAuthority>(
     shared: &Shared<H, C>,
     downstream: &Downstream,
+    told: &Snapshot,
     record: &Record,
 ) -> Result<(), Ended> {
     let snapshot = shared.state.snapshot();
     let refused = |reason: Reason, text: String| Ended { reason, text };
     let judged = |verdict: Verdict, dry_run: Vec<PolicyKey>| record.judged(shared.host.now(), verdict, dry_run);
-    let (Some(settings), Some(own)) = (shared.settings(&snapshot), shared.own_workload(&snapshot)) else {
+    // What was taken away since it was let in counts as it was: never as if there were no policies.
+    let settings = shared.settings(&snapshot).or_else(|| shared.settings(told));
+    let (Some(settings), Some(own)) = (settings, shared.own_workload(&snapshot)) else {
         return Err(refused(Reason::NotAttached, "this waypoint is not configured any more".to_owned()));
     };
-    let routes = downstream.attached.service().and_then(|service| snapshot.routes_of(&service.key)).cloned();
+    let routes = downstream.attached.service().and_then(|service| {
+        let now = snapshot.routes_of(&service.key);
+        now.or_else(|| told.routes_of(&service.key)).cloned()
+    });
     let connection = Connection {
         identity: Some(downstream.identity.clone()),
         source: downstream.client,
