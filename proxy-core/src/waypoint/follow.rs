@@ -24,6 +24,9 @@ pub(super) async fn follow<H: Host, C: CertificateAuthority>(shared: Arc<Shared<
             let waypoint = |snapshot: &Snapshot| snapshot.workload(uid).and_then(|workload| workload.waypoint.clone());
             waypoint(&before).is_some_and(|old| waypoint(&after) != Some(old))
         });
+        if let Some(settings) = shared.settings(&after) {
+            shared.pool.set_idle_max(settings.hbone_idle_timeout);
+        }
         if applied.routes_changed || taken_away {
             shared.lately.lock().replaced(before.clone(), shared.host.now());
         }

@@ -108,6 +108,11 @@ impl<H: Host, C: CertificateAuthority> Waypoint<H, C> {
         self.shared.is_ready()
     }
 
+    /// Whether it has been drained or cut: nothing is under way any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self.shared.drain.phase(), Phase::Cut { .. })
+    }
+
     /// Completes once it is configured. Has no limit of its own.
     pub async fn ready(&self) {
         self.shared.ready().await;

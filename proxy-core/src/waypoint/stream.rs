@@ -7,6 +7,7 @@ use ::http::{Method, StatusCode};
 
 use super::attach::{Attached, NotAttached, attach};
 use super::exchange::Exchange;
+use super::http::framing::HeadLimits;
 use super::http::sniff::{Sniffed, Spoken, sniff};
 use super::http::{http1, http2};
 use super::shared::Shared;
@@ -184,10 +185,15 @@ async fn carry<H: Host, C: CertificateAuthority>(
     match spoken {
         Spoken::Other => tcp::serve(shared, downstream, told, stream, watcher).await,
         Spoken::Http1 => {
-            let limit = limits.head_timeout.unwrap_or(shared.config.head_timeout);
+            let limits = HeadLimits {
+                // Less than this no request fits into, and the parser takes no less.
+                bytes_max: limits.head_bytes_max.max(8 << 10),
+                lines_max: limits.fields_max,
+                time_max: limits.head_timeout.unwrap_or(shared.config.head_timeout),
+            };
             let exchange = Exchange::new(shared.clone(), downstream, &told, false);
             drop(told);
-            if let Err(error) = http1::serve(&shared.host, stream, limit, watcher, exchange).await {
+            if let Err(error) = http1::serve(&shared.host, stream, limits, watcher, exchange).await {
                 tracing::debug!(%error, "a client's HTTP/1.1 connection ended badly");
             }
         }

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::attach::Attached;
 use super::http::sniff::Sniffed;
@@ -22,7 +25,7 @@ use crate::policy::http::{Ask, HttpAction, HttpDecision, HttpPolicy, HttpVerdict
 use crate::policy::{Connection, PolicyKey, Verdict};
 use crate::request::RequestView;
 use crate::route::balance::hash_request;
-use crate::route::{Backend, Bounded, HashKey, LoadBalancer, TcpDecision, choose_tcp};
+use crate::route::{Backend, Bounded, ConnectionPool, HashKey, LoadBalancer, TcpDecision, choose_tcp};
 use crate::state::Snapshot;
 use crate::telemetry::{ConnectionInfo, ConnectionSecurity, Event, Hop, Reason, Sink};
 
@@ -57,7 +60,8 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
         info.hop = if tunnelled { Hop::Hbone } else { Hop::Plain };
         info.security = ConnectionSecurity::MutualTls;
     }
-    let record = Record::open(shared.host.now(), Arc::new(info), shared.sink.clone());
+    let clock = shared.host.clone();
+    let record = Record::open(Box::new(move || clock.now()), Arc::new(info), shared.sink.clone());
     let drained = || Ended { reason: Reason::Drained, text: "connection closed due to connection drain".to_owned() };
     // Policy first: whoever is refused learns nothing of endpoints.
     let judging = Box::pin(judge(shared, &downstream, &told, &record));
@@ -68,11 +72,13 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     drop(told);
     let outcome = match judged.and(chosen) {
         Err(ended) => Err(ended),
-        Ok(Chosen { target, _held, .. }) => {
+        Ok(Chosen { target, idle_max, _held, .. }) => {
             let trace = TraceParent { span: shared.new_trace().span, ..downstream.trace };
             let carrying = Box::pin(carry(shared, &target, trace, &mut stream, &record));
-            match race(watcher.cut(), carrying).await {
-                First::Left(_) => Err(drained()),
+            let ending = race(watcher.cut(), idle(&shared.host, idle_max, &record));
+            match race(ending, carrying).await {
+                First::Left(First::Left(_)) => Err(drained()),
+                First::Left(First::Right(ended)) => Err(ended),
                 First::Right(outcome) => outcome,
             }
         }
@@ -88,6 +94,7 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
 struct Chosen {
     target: Target,
     backend: Option<Backend>,
+    idle_max: Option<Duration>,
     _held: Vec<Held>,
 }
 
@@ -106,7 +113,8 @@ fn choose_target<H: Host, C: CertificateAuthority>(
     let backend = match &downstream.attached {
         Attached::Workload { workload, destination } => {
             let target = Target::pod(workload, *destination);
-            return Ok(Chosen { target, backend: None, _held: Vec::new() });
+            let idle_max = ConnectionPool::default().tcp_idle_timeout;
+            return Ok(Chosen { target, backend: None, idle_max, _held: Vec::new() });
         }
         Attached::Service { service, .. } => {
             let implicit = Backend { service: service.key.clone(), port: destination.port(), subset: None };
@@ -138,7 +146,8 @@ fn choose_target<H: Host, C: CertificateAuthority>(
         now: shared.host.now(),
     };
     let (target, held) = shared.backends.pick(&known, &asking, &mut rng).map_err(none)?;
-    Ok(Chosen { target, backend: Some(backend), _held: vec![place, held] })
+    let idle_max = known.policy.pool.tcp_idle_timeout;
+    Ok(Chosen { target, backend: Some(backend), idle_max, _held: vec![place, held] })
 }
 
 /// Of what consistent hashing can look at, an opaque connection has only its client's address.
@@ -257,19 +266,43 @@ async fn carry<H: Host, C: CertificateAuthority>(
     })
 }
 
+/// Completes when nothing has passed for `limit`; never without one.
+async fn idle<H: Host>(host: &H, limit: Option<Duration>, record: &Record) -> Ended {
+    let Some(limit) = limit else { return std::future::pending().await };
+    loop {
+        let until = *record.last.lock() + limit;
+        if until <= host.now() {
+            return Ended { reason: Reason::Idle, text: format!("nothing passed for {limit:?}") };
+        }
+        host.sleep_until(until).await;
+    }
+}
+
 /// One connection's story: bytes as they pass, and its end.
 struct Record {
     info: Arc<ConnectionInfo>,
+    now: Box<dyn Fn() -> Instant + Send + Sync>,
     opened: Instant,
+    /// When bytes passed last.
+    last: Mutex<Instant>,
     counts: ByteCounts,
     told: [AtomicU64; 2],
     sink: Arc<dyn Sink>,
 }
 
 impl Record {
-    fn open(at: Instant, info: Arc<ConnectionInfo>, sink: Arc<dyn Sink>) -> Self {
+    fn open(now: Box<dyn Fn() -> Instant + Send + Sync>, info: Arc<ConnectionInfo>, sink: Arc<dyn Sink>) -> Self {
+        let at = now();
         sink.record(Event::Opened { at, connection: info.clone() });
-        Record { info, opened: at, counts: ByteCounts::default(), told: Default::default(), sink }
+        Record {
+            info,
+            now,
+            opened: at,
+            last: Mutex::new(at),
+            counts: ByteCounts::default(),
+            told: Default::default(),
+            sink,
+        }
     }
 
     fn judged(&self, at: Instant, verdict: Verdict, dry_run: Vec<PolicyKey>) {
@@ -306,6 +339,7 @@ impl Record {
 impl Meter for Record {
     fn forwarded(&self, to: Side, bytes: u64) {
         self.counts.forwarded(to, bytes);
+        *self.last.lock() = (self.now)();
         let told: u64 = self.told.iter().map(|told| told.load(Ordering::Relaxed)).sum();
         if self.counts.to_client() + self.counts.to_server() - told >= REPORT_EVERY {
             self.tell_bytes();
