@@ -17,6 +17,7 @@ mod forward;
 mod head;
 mod http;
 mod inbound;
+mod lately;
 mod listener;
 mod local_reply;
 mod log;
@@ -105,6 +106,11 @@ impl<H: Host, C: CertificateAuthority> Waypoint<H, C> {
     /// begun.
     pub fn is_ready(&self) -> bool {
         self.shared.is_ready()
+    }
+
+    /// Whether it has been drained or cut: nothing is under way any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self.shared.drain.phase(), Phase::Cut { .. })
     }
 
     /// Completes once it is configured. Has no limit of its own.

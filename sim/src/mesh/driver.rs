@@ -315,6 +315,7 @@ impl Mesh {
                     Work::Retire(node, proxy) => self.retire(&node, &proxy),
                     Work::EndFault(number) => self.end_fault(number),
                     Work::Probe(uid) => self.probe_waypoint(&uid),
+                    Work::Drained(uid) => self.end_drained_waypoint(&uid),
                     Work::FetchKeys(from) => self.fetch_keys(from),
                     Work::CollectKeys => self.collect_keys(),
                     Work::TranslateAddresses => {

@@ -35,6 +35,7 @@ impl Mesh {
                 {
                     app.stop(event.pod.times.gone.unwrap_or(Instant::FAR_FUTURE));
                 }
+                self.end_drained_waypoint(&uid);
             }
             PodEventKind::Gone => self.pod_gone(&uid)?,
         }

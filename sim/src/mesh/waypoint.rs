@@ -83,6 +83,19 @@ impl Mesh {
         }
     }
 
+    /// A waypoint pod that is being deleted ends when its proxy has nothing to do any more, not when its time is up. Asked
+    /// again until then.
+    pub(super) fn end_drained_waypoint(&mut self, uid: &Arc<str>) {
+        let Some(waypoint) = self.pods.get(uid).and_then(|runtime| runtime.waypoint.as_ref()) else { return };
+        if waypoint.is_over() {
+            let key = self.pods[uid].pod.meta.key.clone();
+            self.cluster.containers_ended(&key, uid, self.sim.now());
+            self.note_change();
+        } else {
+            self.agenda.add(self.sim.now() + PROBE_PERIOD, Work::Drained(uid.clone()));
+        }
+    }
+
     /// The proxy of a waypoint pod that runs.
     pub fn waypoint(&self, pod: &ObjectName) -> Option<&MeshWaypoint> {
         let uid = &self.cluster.pod(pod)?.meta.uid;

@@ -251,7 +251,7 @@ impl<H: Host> Clients<H> {
         trace: TraceParent,
     ) -> Result<(Multiplexed, Active), UpstreamFailure> {
         let stream = connect(shared, target, &[b"h2"], trace).await?;
-        let client = http2::Client::handshake(&self.inner.host, stream, &shared.config.http2, || {})
+        let client = http2::Client::handshake(&self.inner.host, stream, &shared.config.http2_upstream, || {})
             .await
             .map_err(|error| UpstreamFailure::http2(&error))?;
         let connection = Multiplexed {
