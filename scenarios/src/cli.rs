@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sim::scenario::quantity::Time;
 
+use crate::command::gate::GateArguments;
 use crate::command::ztunnel::ZtunnelArguments;
 
 const EXAMPLES: &str = "\
@@ -22,6 +23,7 @@ Examples:
   meshsim run shop.yaml --report out                       a page to look at
   meshsim sweep shop.yaml --seeds 1..1000                  the same, with faults each seed draws
   meshsim shrink shop.yaml --seed 17 --out small.yaml      the smallest scenario that fails like seed 17
+  meshsim gate --baseline gate.json                        what moved since: packets, bytes, latencies, handshakes
   meshsim explain shop.yaml --request 3                    who decided what on its way
   meshsim list                                             what there is, and what it proves
 
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     Merge(MergeArguments),
     /// Find the smallest scenario that fails the same way
     Shrink(ShrinkArguments),
+    /// Compare exact figures of scenarios with a baseline
+    Gate(GateArguments),
     /// Print the JSON Schema of scenario files
     Schema(SchemaArguments),
     /// One node proxy on real sockets, for one workload

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Sweep(arguments) => command::sweep::run(&arguments),
         Command::Merge(arguments) => command::sweep::merge(&arguments),
         Command::Shrink(arguments) => command::shrink::run(&arguments),
+        Command::Gate(arguments) => command::gate::run(&arguments),
         Command::Schema(arguments) => command::schema::run(&arguments),
         Command::Ztunnel(arguments) => command::ztunnel::run(&arguments),
     };

@@ -1,6 +1,7 @@
 //! What the command does: one file a subcommand.
 
 pub(crate) mod explain;
+pub(crate) mod gate;
 pub(crate) mod list;
 pub(crate) mod replay;
 pub(crate) mod run;
