@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sim::scenario::quantity::Time;
 
 use crate::command::gate::GateArguments;
+use crate::command::control_plane::ControlPlaneArguments;
+use crate::command::waypoint::WaypointArguments;
 use crate::command::ztunnel::ZtunnelArguments;
 
 const EXAMPLES: &str = "\
@@ -60,6 +62,10 @@ pub(crate) enum Command {
     Schema(SchemaArguments),
     /// One node proxy on real sockets, for one workload
     Ztunnel(Box<ZtunnelArguments>),
+    /// One waypoint on real sockets, with routes and policies from manifests
+    Waypoint(Box<WaypointArguments>),
+    /// A control plane on a real port: configuration and certificates for proxies, from manifests
+    ControlPlane(Box<ControlPlaneArguments>),
 }
 
 #[derive(Args, Debug)]

@@ -29,7 +29,7 @@ enum Ending {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if !matches!(cli.command, Command::Ztunnel(_)) {
+    if !matches!(cli.command, Command::Ztunnel(_) | Command::Waypoint(_) | Command::ControlPlane(_)) {
         log_if_asked();
     }
     let ended = match cli.command {
@@ -43,6 +43,8 @@ fn main() -> ExitCode {
         Command::Gate(arguments) => command::gate::run(&arguments),
         Command::Schema(arguments) => command::schema::run(&arguments),
         Command::Ztunnel(arguments) => command::ztunnel::run(&arguments),
+        Command::Waypoint(arguments) => command::waypoint::run(&arguments),
+        Command::ControlPlane(arguments) => command::control_plane::run(&arguments),
     };
     match ended {
         Ok(Ending::Held) => ExitCode::SUCCESS,

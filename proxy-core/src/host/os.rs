@@ -92,6 +92,22 @@ impl TokioHost {
         tokio::signal::ctrl_c().await
     }
 
+    /// Completes when the process is told to read its configuration again: SIGHUP, where there is such a thing.
+    ///
+    /// # Errors
+    /// Signals cannot be listened for.
+    pub async fn told_to_reload(&self) -> io::Result<()> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let mut hangup = signal(SignalKind::hangup())?;
+            hangup.recv().await;
+            Ok(())
+        }
+        #[cfg(not(unix))]
+        std::future::pending().await
+    }
+
     /// The addresses the operating system knows for `name:port`.
     ///
     /// # Errors

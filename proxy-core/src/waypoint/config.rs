@@ -1,6 +1,6 @@
 //! [`WaypointConfig`]: how a waypoint behaves.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub struct WaypointConfig {
     pub network: Arc<str>,
     /// Listen on IPv6 too. Default true.
     pub ipv6: bool,
+    /// Listen on this address only. Default `None`: on every address of its namespace.
+    pub listen: Option<IpAddr>,
     /// How long a client may say nothing decisive on a port whose protocol is not declared before its connection counts
     /// as opaque. Default 5 s.
     pub sniff_timeout: Duration,
@@ -76,6 +78,7 @@ impl WaypointConfig {
             identity,
             network: "".into(),
             ipv6: true,
+            listen: None,
             sniff_timeout: Duration::from_secs(5),
             head_timeout: Duration::from_secs(60),
             replay_max: 1 << 20,
@@ -97,6 +100,15 @@ impl WaypointConfig {
             http2,
             certificates: StoreConfig::default(),
             resolvers: Vec::new(),
+        }
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> IpAddr {
+        match self.listen {
+            Some(address) => address,
+            None if self.ipv6 => Ipv6Addr::UNSPECIFIED.into(),
+            None => Ipv4Addr::UNSPECIFIED.into(),
         }
     }
 }

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use proxy_core::TokioHost;
 use proxy_core::form::LocalConfig;
-use proxy_core::identity::{AuthorityError, CertificateAuthority, LocalAuthority, SignedChain, SigningRequest};
 use proxy_core::state::{ConfigSource, Push, Rejected, SharedUpdate};
-use proxy_core::xds::{DiscoverySource, GrpcAuthority};
+use proxy_core::xds::DiscoverySource;
 use sim::cluster::yaml;
 
 /// A local file, a control plane, or one after the other.
@@ -41,21 +40,6 @@ impl ConfigSource for Source {
         match &mut self.plane {
             Some(plane) if nonce != FILE => plane.answer(nonce, rejected),
             _ => rejected.iter().for_each(|it| tracing::error!(name = %it.name, reason = it.reason, "refused")),
-        }
-    }
-}
-
-/// An authority inside the process, or one behind the network.
-pub(super) enum Authority {
-    Local(LocalAuthority<TokioHost>),
-    Remote(Box<GrpcAuthority<TokioHost>>),
-}
-
-impl CertificateAuthority for Authority {
-    async fn sign(&self, request: SigningRequest) -> Result<SignedChain, AuthorityError> {
-        match self {
-            Authority::Local(authority) => authority.sign(request).await,
-            Authority::Remote(authority) => authority.sign(request).await,
         }
     }
 }

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 type Change = dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync;
 
 /// Levels that can be changed while the process runs.
-pub(super) struct Levels {
+pub(crate) struct Levels {
     initial: String,
     current: Mutex<String>,
     change: Box<Change>,
@@ -17,7 +17,7 @@ pub(super) struct Levels {
 
 impl Levels {
     /// Starts logging to stderr, as `RUST_LOG` says, else at `info`.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let initial = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
         let filter = EnvFilter::try_new(&initial).unwrap_or_else(|_| EnvFilter::new("info"));
         let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_filter_reloading();
