@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sim::scenario::quantity::Time;
 
+use crate::command::live::LiveArguments;
 use crate::command::ztunnel::ZtunnelArguments;
 
 const EXAMPLES: &str = "\
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Shrink(ShrinkArguments),
     /// Print the JSON Schema of scenario files
     Schema(SchemaArguments),
+    /// Bring the mesh of a scenario up on this machine, on real sockets and in real time
+    Live(Box<LiveArguments>),
     /// One node proxy on real sockets, for one workload
     Ztunnel(Box<ZtunnelArguments>),
 }

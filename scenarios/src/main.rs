@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Merge(arguments) => command::sweep::merge(&arguments),
         Command::Shrink(arguments) => command::shrink::run(&arguments),
         Command::Schema(arguments) => command::schema::run(&arguments),
+        Command::Live(arguments) => command::live::run(&arguments),
         Command::Ztunnel(arguments) => command::ztunnel::run(&arguments),
     };
     match ended {
