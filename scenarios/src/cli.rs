@@ -7,8 +7,9 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sim::scenario::quantity::Time;
 
-use crate::command::gate::GateArguments;
 use crate::command::control_plane::ControlPlaneArguments;
+use crate::command::gate::GateArguments;
+use crate::command::live::LiveArguments;
 use crate::command::waypoint::WaypointArguments;
 use crate::command::ztunnel::ZtunnelArguments;
 
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Gate(GateArguments),
     /// Print the JSON Schema of scenario files
     Schema(SchemaArguments),
+    /// Bring the mesh of a scenario up on this machine, on real sockets and in real time
+    Live(Box<LiveArguments>),
     /// One node proxy on real sockets, for one workload
     Ztunnel(Box<ZtunnelArguments>),
     /// One waypoint on real sockets, with routes and policies from manifests

@@ -5,6 +5,9 @@
     reason = "this is the door that other code goes through"
 )]
 
+mod bound;
+mod runtime;
+
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 use super::{Accepted, Datagram, Dial, Host, Instant, Keepalive, Listener, Stream, WallTime};
+
+pub use bound::{BoundSocket, Claim};
+pub use runtime::{TokioRuntime, TokioTask};
 
 /// Pending connections a listener holds.
 const BACKLOG: i32 = 128;

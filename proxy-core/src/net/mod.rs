@@ -3,6 +3,6 @@
 pub mod copy;
 pub mod drain;
 mod hostname;
-pub(crate) mod race;
+pub mod race;
 
 pub use hostname::NamespacedHostname;

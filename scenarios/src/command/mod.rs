@@ -4,6 +4,7 @@ pub(crate) mod control_plane;
 pub(crate) mod explain;
 pub(crate) mod gate;
 pub(crate) mod list;
+pub(crate) mod live;
 mod process;
 pub(crate) mod replay;
 pub(crate) mod run;

@@ -17,10 +17,10 @@ use tokio::sync::Notify;
 
 use super::Leave;
 use super::body::{self, Body, BodyError};
-use super::timed::Holding;
 use super::framing::Violation;
 use super::http1::Refused;
 use super::outgoing::Outgoing;
+use super::timed::Holding;
 use crate::hbone::Http2Settings;
 use crate::host::Host;
 use crate::net::drain::DrainWatcher;

@@ -4,6 +4,7 @@
 mod answer;
 mod doing;
 mod handlers;
+mod live;
 mod outcome;
 mod oversight;
 mod tuning;
@@ -23,6 +24,7 @@ use proxy_core::host::Instant;
 
 use self::doing::Doing;
 pub use self::handlers::Handlers;
+pub use self::live::{LiveOptions, Settled, SettledPod, run_live};
 use self::oversight::Oversight;
 use self::tuning::tune;
 use self::world::{Clients, EchoEverywhere, LateView, LoadTraffic, Pods};
@@ -37,9 +39,9 @@ use crate::app::{Load, LoadSpec, Order, Resolver, Schedule, StreamHandle, Tries}
 use crate::cluster::{Diagnostic, Problem};
 use crate::exec::{StallKind, StallReport, TaskOrder};
 use crate::fabric::{Latency, Link, LinkTable, NodeSpec};
+use crate::ground::Ground;
 use crate::invariant::WireWatch;
-use crate::mesh::{Delivery, Mesh, MeshConfig, MeshError};
-use crate::node::SimHost;
+use crate::mesh::{Delivery, Mesh, MeshConfig, MeshError, simulation};
 use crate::pcap::Capture;
 use crate::record::RunRecord;
 
@@ -124,20 +126,20 @@ pub fn run(plan: &Plan, options: &RunOptions) -> Result<RunRecord, RunError> {
 /// # Errors
 /// As [`run`].
 pub fn run_with(plan: &Plan, options: &RunOptions, handlers: Handlers) -> Result<RunRecord, RunError> {
-    let mut runner = Runner::new(plan, options, handlers)?;
+    let mut runner = Runner::new(plan, options, handlers, simulation)?;
     let stall = runner.play().err();
     Ok(runner.record(stall))
 }
 
-struct Runner<'p> {
+struct Runner<'p, G: Ground> {
     plan: &'p Plan,
     options: &'p RunOptions,
     seed: u64,
-    mesh: Mesh,
-    clients: Clients,
+    mesh: Mesh<G>,
+    clients: Clients<G::Host>,
     paths: Paths,
     steps: Vec<Taken<'p>>,
-    loads: Vec<(&'p PlannedLoad, Arc<Load<SimHost>>)>,
+    loads: Vec<(&'p PlannedLoad, Arc<Load<G::Host>>)>,
     held: BTreeMap<String, StreamHandle>,
     problems: Arc<Mutex<Vec<String>>>,
     notices: Vec<String>,
@@ -149,6 +151,8 @@ struct Runner<'p> {
     closing: Option<Instant>,
     /// What had not followed from the truth in time, in words.
     diverged: Vec<String>,
+    /// Whoever runs it wanted it to end before it was over.
+    interrupted: bool,
 }
 
 /// A step that was taken.
@@ -159,8 +163,13 @@ struct Taken<'p> {
     failure: Option<String>,
 }
 
-impl<'p> Runner<'p> {
-    fn new(plan: &'p Plan, options: &'p RunOptions, handlers: Handlers) -> Result<Self, RunError> {
+impl<'p, G: Ground> Runner<'p, G> {
+    fn new(
+        plan: &'p Plan,
+        options: &'p RunOptions,
+        handlers: Handlers<G::Host>,
+        ground: impl FnOnce(&MeshConfig) -> G,
+    ) -> Result<Self, RunError> {
         let seed = options.seed.unwrap_or(plan.seed);
         let mut config =
             MeshConfig { links: link_table(&plan.network), cluster: plan.cluster.clone(), ..MeshConfig::default() };
@@ -184,20 +193,25 @@ impl<'p> Runner<'p> {
             pods: pods.clone(),
             problems: problems.clone(),
         };
-        let (mesh, _) = Mesh::new(config, &[], apps).map_err(|error| match error {
+        let ground = ground(&config);
+        let (mesh, _) = Mesh::on(ground, config, &[], apps).map_err(|error| match error {
             MeshError::Manifests(diagnostics) => RunError::Input(diagnostics),
             other => RunError::Mesh(other),
         })?;
         let _ = view.set(mesh.view());
-        mesh.sim().add_tap(Arc::new(WireWatch::new(mesh.journal().clone())));
-        if let Some(log) = &options.log {
-            mesh.sim().add_tap(Arc::new(log.clone()));
+        if let Some(sim) = mesh.ground().simulation() {
+            sim.add_tap(Arc::new(WireWatch::new(mesh.journal().clone())));
+            if let Some(log) = &options.log {
+                sim.add_tap(Arc::new(log.clone()));
+            }
+            options.captures.iter().for_each(|capture| capture.attach(sim, epoch));
         }
-        options.captures.iter().for_each(|capture| capture.attach(mesh.sim(), epoch));
         let dns = plan.cluster.dns_addresses().first().map(|address| SocketAddr::new(*address, 53));
         let domain = &plan.cluster.cluster_domain;
         let resolver = Arc::new(dns.map(|server| Resolver::of_cluster(server, domain)).unwrap_or_default());
         let clients = Clients { pods, view, resolver, journal: mesh.journal().clone() };
+        // Whoever judges has to know what happened in which order to the nanosecond: only a simulation tells.
+        let oversight = mesh.ground().simulation().map(|_| Oversight::new(&plan.switched_off));
         let notices = plan.notices.iter().map(ToString::to_string).collect();
         let mut runner = Runner {
             plan,
@@ -211,11 +225,12 @@ impl<'p> Runner<'p> {
             held: BTreeMap::new(),
             problems,
             notices,
-            oversight: Some(Oversight::new(&plan.switched_off)),
+            oversight,
             settled: None,
             forgotten: Instant::START,
             closing: None,
             diverged: Vec::new(),
+            interrupted: false,
         };
         for manifest in &plan.manifests {
             runner.mesh.apply(&manifest.documents, &manifest.options).map_err(RunError::Input)?;
@@ -229,9 +244,9 @@ impl<'p> Runner<'p> {
             return;
         }
         // Whoever keeps the time of a load is nobody's pod.
-        let sim = self.mesh.sim();
-        let node = sim.add_node(NodeSpec { name: "load".to_owned(), ..NodeSpec::default() });
-        let driver = sim.process(sim.node_namespace(node), "load");
+        let ground = self.mesh.ground();
+        let node = ground.add_node(NodeSpec { name: "load".to_owned(), ..NodeSpec::default() });
+        let driver = ground.process(ground.node_namespace(node), "load");
         for load in &self.plan.loads {
             let schedule = Schedule {
                 start: Instant::START + load.during.from,
@@ -263,15 +278,21 @@ impl<'p> Runner<'p> {
                 break;
             }
             self.advance(step.at)?;
+            if self.interrupted {
+                return Ok(());
+            }
             self.take(step);
         }
         let last_load = self.loads.iter().map(|(load, _)| Instant::START + load.during.to).max();
         let patience = self.patience();
-        while self.mesh.now() < limit && !self.is_over(last_load) {
+        while self.mesh.now() < limit && !self.is_over(last_load) && !self.interrupted {
             if self.mesh.now() >= patience {
-                return Err(self.mesh.sim().stalled(StallKind::Late));
+                return Err(self.mesh.ground().stalled(StallKind::Late));
             }
             self.advance((self.mesh.now() + SLICE).min(limit))?;
+        }
+        if self.interrupted {
+            return Ok(());
         }
         if self.options.until.is_some() {
             return self.advance(limit);
@@ -280,6 +301,9 @@ impl<'p> Runner<'p> {
         self.converge()?;
         for taken in &self.steps {
             taken.doing.finish();
+        }
+        if self.oversight.is_none() {
+            return Ok(());
         }
         self.advance(self.mesh.now() + QUIET)
     }
@@ -341,7 +365,7 @@ impl<'p> Runner<'p> {
             }
             let now = self.mesh.now();
             if let Some(log) = &self.options.log {
-                log.digest(now, self.mesh.sim().digest().to_string());
+                log.digest(now, self.mesh.ground().digest().unwrap_or_default());
             }
             if let Some(reached) = &self.options.reached {
                 reached.store(now.as_nanos(), Ordering::Relaxed);
@@ -351,7 +375,11 @@ impl<'p> Runner<'p> {
                 self.settled = Some(now);
             }
             result?;
-            if now >= to {
+            if self.mesh.ground().is_interrupted() {
+                self.interrupted = true;
+                self.mesh.ground().take_note();
+            }
+            if now >= to || self.interrupted {
                 return Ok(());
             }
         }
@@ -432,7 +460,7 @@ impl<'p> Runner<'p> {
     fn each(
         &mut self,
         manifests: &[ParsedManifest],
-        act: impl Fn(&mut Mesh, &ParsedManifest) -> Result<(), Vec<Diagnostic>>,
+        act: impl Fn(&mut Mesh<G>, &ParsedManifest) -> Result<(), Vec<Diagnostic>>,
     ) -> Result<(), String> {
         for manifest in manifests {
             act(&mut self.mesh, manifest).map_err(|wrong| {
