@@ -92,10 +92,10 @@ impl<G: Ground> Mesh<G> {
         let Some(waypoint) = self.pods.get(uid).and_then(|runtime| runtime.waypoint.as_ref()) else { return };
         if waypoint.is_over() {
             let key = self.pods[uid].pod.meta.key.clone();
-            self.cluster.containers_ended(&key, uid, self.sim.now());
+            self.cluster.containers_ended(&key, uid, self.now());
             self.note_change();
         } else {
-            self.agenda.add(self.sim.now() + PROBE_PERIOD, Work::Drained(uid.clone()));
+            self.agenda.add(self.now() + PROBE_PERIOD, Work::Drained(uid.clone()));
         }
     }
 
