@@ -30,7 +30,10 @@ mod workload;
 use std::path::Path;
 
 pub use plan::Plan;
-pub use runner::{Handlers, LiveOptions, RunError, RunOptions, Settled, SettledPod, run, run_live, run_with};
+pub use runner::{
+    Entries, Forward, Handlers, LiveOptions, RunError, RunOptions, Settled, SettledPod, Tell, pod_owner, run, run_live,
+    run_with,
+};
 pub use timeline::Timeline;
 
 /// Whether a file is more likely a scenario than a Kubernetes manifest: for searching folders. A file that cannot be read
