@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sim::scenario::quantity::Time;
 
 use crate::command::live::LiveArguments;
+use crate::command::parity::ParityArguments;
 use crate::command::ztunnel::ZtunnelArguments;
 
 const EXAMPLES: &str = "\
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Schema(SchemaArguments),
     /// Bring the mesh of a scenario up on this machine, on real sockets and in real time
     Live(Box<LiveArguments>),
+    /// Run scenarios simulated and on real sockets, and compare what they come to
+    Parity(ParityArguments),
     /// One node proxy on real sockets, for one workload
     Ztunnel(Box<ZtunnelArguments>),
 }

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Shrink(arguments) => command::shrink::run(&arguments),
         Command::Schema(arguments) => command::schema::run(&arguments),
         Command::Live(arguments) => command::live::run(&arguments),
+        Command::Parity(arguments) => command::parity::run(&arguments),
         Command::Ztunnel(arguments) => command::ztunnel::run(&arguments),
     };
     match ended {

@@ -3,6 +3,7 @@
 pub(crate) mod explain;
 pub(crate) mod list;
 pub(crate) mod live;
+pub(crate) mod parity;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod schema;

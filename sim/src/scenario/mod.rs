@@ -3,6 +3,7 @@
 //! - [`schema`]: the file as written; [`quantity`]: the quantities in it.
 //! - [`token`]: tokens that are made when requests are.
 //! - [`plan`]: the file with every name looked up; resolving does that and says what is wrong.
+//! - [`parity`]: whether a scenario comes to the same simulated and on real sockets.
 //! - [`replay`]: a run in one file, and running it again.
 //! - [`draft`]: a scenario as plain data; [`swarm`]: what a seed of a sweep adds to it, and what came of that; [`sightings`]: states
 //!   a sweep wants to see; [`shrink`]: the smallest scenario that fails the same way.
@@ -13,6 +14,7 @@ mod decision;
 pub mod draft;
 mod expect;
 mod explain;
+pub mod parity;
 mod path;
 pub mod plan;
 pub mod quantity;
