@@ -11,6 +11,7 @@ use crate::command::control_plane::ControlPlaneArguments;
 use crate::command::gate::GateArguments;
 use crate::command::live::LiveArguments;
 use crate::command::waypoint::WaypointArguments;
+use crate::command::parity::ParityArguments;
 use crate::command::ztunnel::ZtunnelArguments;
 
 const EXAMPLES: &str = "\
@@ -63,6 +64,8 @@ pub(crate) enum Command {
     Schema(SchemaArguments),
     /// Bring the mesh of a scenario up on this machine, on real sockets and in real time
     Live(Box<LiveArguments>),
+    /// Run scenarios simulated and on real sockets, and compare what they come to
+    Parity(ParityArguments),
     /// One node proxy on real sockets, for one workload
     Ztunnel(Box<ZtunnelArguments>),
     /// One waypoint on real sockets, with routes and policies from manifests

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Gate(arguments) => command::gate::run(&arguments),
         Command::Schema(arguments) => command::schema::run(&arguments),
         Command::Live(arguments) => command::live::run(&arguments),
+        Command::Parity(arguments) => command::parity::run(&arguments),
         Command::Ztunnel(arguments) => command::ztunnel::run(&arguments),
         Command::Waypoint(arguments) => command::waypoint::run(&arguments),
         Command::ControlPlane(arguments) => command::control_plane::run(&arguments),

@@ -189,9 +189,7 @@ impl Host for TokioHost {
         #[cfg(unix)]
         socket.set_reuse_port(true)?;
         socket.bind(&at.into())?;
-        socket.listen(BACKLOG)?;
-        let listener = TcpListener::from_std(socket.into())?;
-        Ok(TokioListener { local: listener.local_addr()?, listener })
+        TokioListener::on(socket)
     }
 
     fn bind_udp(&self, at: SocketAddr) -> io::Result<TokioUdp> {
@@ -318,6 +316,15 @@ impl AsyncWrite for TokioStream {
 pub struct TokioListener {
     listener: TcpListener,
     local: SocketAddr,
+}
+
+impl TokioListener {
+    /// Has a socket that is bound listen.
+    fn on(socket: Socket) -> io::Result<Self> {
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        Ok(TokioListener { local: listener.local_addr()?, listener })
+    }
 }
 
 impl Listener for TokioListener {

@@ -1,16 +1,20 @@
 //! `meshsim live`.
 
 use std::io::{self, IsTerminal, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
 use proxy_core::host::TokioRuntime;
+use proxy_core::ztunnel::SOCKS5_PORT;
 use proxy_core::{Host, TokioHost};
+use sim::cluster::ObjectReference;
 use sim::loopback::{Block, Stop};
 use sim::record::{RunRecord, Verdict};
 use sim::scenario::quantity::Time;
-use sim::scenario::{LiveOptions, Plan, RunOptions, Settled, run_live};
+use sim::scenario::{Entries, Forward, LiveOptions, Plan, RunOptions, Settled, pod_owner, run_live};
 
 use super::run::within;
 use crate::Ending;
@@ -21,7 +25,10 @@ const EXAMPLES: &str = "\
 Examples:
   meshsim live scenarios/catalog/bookshop/first-look.yaml      the steps of a scenario, on real sockets
   meshsim live shop.yaml --for 10m                             the same, and the mesh stays for ten minutes
-  meshsim live shop.yaml --serve                               and the mesh stays until Ctrl-C
+  meshsim live shop.yaml --serve                               and the mesh stays until Ctrl-C, for clients from outside:
+  curl --socks5-hostname 127.0.0.1:15080 --proxy-user deploy/storefront.shop: http://orders.shop:8080/
+  meshsim live shop.yaml --serve --listen 127.0.0.1:8080=deploy/storefront.shop,http://orders.shop:8080
+  curl http://127.0.0.1:8080/
 
 Ctrl-C drains and prints the report; a second one does not wait for the drain.";
 
@@ -33,13 +40,26 @@ pub(crate) struct LiveArguments {
     #[arg(value_name = "SCENARIO")]
     pub(crate) scenario: std::path::PathBuf,
 
-    /// Stay up after the steps, until Ctrl-C
+    /// Stay up after the steps, until Ctrl-C; a scenario without steps always does
     #[arg(long, conflicts_with = "lasts")]
     pub(crate) serve: bool,
 
     /// Stay up for this long after the steps
     #[arg(long = "for", value_name = "TIME")]
     pub(crate) lasts: Option<Time>,
+
+    /// Listen for SOCKS5 here: a client is the pod it names as its user, or the one whose address it comes from
+    /// [default: 127.0.0.1:15080 if the mesh stays]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) socks5: Option<std::net::SocketAddr>,
+
+    /// The pod that other clients of SOCKS5 are, e.g. deploy/storefront.shop
+    #[arg(long = "as", value_name = "OBJECT", value_parser = pod_owner)]
+    pub(crate) otherwise: Option<ObjectReference>,
+
+    /// Listen here and go there as a pod, e.g. 127.0.0.1:8080=deploy/storefront.shop,http://orders.shop:8080
+    #[arg(long, value_name = "AT=OBJECT,TO")]
+    pub(crate) listen: Vec<Forward>,
 
     /// Use the addresses 127.N.0.0/16 [default: the first block from 127.64.0.0/16 on that no other mesh has]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=254))]
@@ -80,9 +100,16 @@ pub(crate) fn run(arguments: &LiveArguments) -> io::Result<Ending> {
     if let Some(folder) = &arguments.report {
         std::fs::create_dir_all(folder).map_err(|error| within(folder, error))?;
     }
-    let stay = match (arguments.serve, arguments.lasts) {
-        (true, _) => Some(std::time::Duration::MAX),
-        (false, lasts) => lasts.map(|time| time.0),
+    let stay = match (arguments.serve || plan.steps.is_empty() && plan.loads.is_empty(), arguments.lasts) {
+        (_, Some(lasts)) => Some(lasts.0),
+        (true, None) => Some(std::time::Duration::MAX),
+        (false, None) => None,
+    };
+    let default = stay.map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, SOCKS5_PORT)));
+    let entries = Entries {
+        socks5: arguments.socks5.or(default),
+        otherwise: arguments.otherwise.clone(),
+        forwards: arguments.listen.clone(),
     };
     let stop = Stop::default();
     let threads = arguments.threads.map_or_else(processors, usize::from);
@@ -99,10 +126,14 @@ pub(crate) fn run(arguments: &LiveArguments) -> io::Result<Ending> {
         let live = LiveOptions {
             stop: stop.clone(),
             stay,
+            entries: entries.clone(),
+            tell: Some(Arc::new(|wrong| {
+                let _ = writeln!(io::stderr(), "meshsim: {wrong}");
+            })),
             settled: Some(Box::new(move |settled| {
                 if stay.is_some() && !quiet {
                     // Whoever reads our output may have seen enough.
-                    let _ = io::stderr().lock().write_all(in_words(settled).as_bytes());
+                    let _ = io::stderr().lock().write_all(in_words(settled, &entries).as_bytes());
                 }
             })),
         };
@@ -132,7 +163,7 @@ fn listen_for_signals(host: &TokioHost, stop: &Stop) {
 }
 
 /// Where everything is, for whoever is outside.
-fn in_words(settled: &Settled) -> String {
+fn in_words(settled: &Settled, entries: &Entries) -> String {
     let mut text = String::from("The mesh is up. Pods:\n");
     let width = settled.pods.iter().map(|pod| pod.name.len()).max().unwrap_or(0);
     for pod in &settled.pods {
@@ -149,6 +180,20 @@ fn in_words(settled: &Settled) -> String {
             pod.address.to_string(),
             ports.join(", ")
         ));
+    }
+    if let Some(at) = entries.socks5 {
+        text.push_str(&format!("SOCKS5 at {at}"));
+        if let Some(pod) = settled.pods.iter().find(|pod| pod.captured) {
+            let (namespace, name) = pod.name.split_once('/').unwrap_or_default();
+            text.push_str(&format!(", e.g. curl --socks5-hostname {at} --proxy-user pod/{name}.{namespace}: http://…"));
+        }
+        text.push('\n');
+    }
+    for forward in &entries.forwards {
+        text.push_str(&format!("{} goes to {} as {}\n", forward.at, forward.to, forward.from));
+    }
+    if !settled.whole {
+        text.push_str("Not everything has followed from the manifests yet.\n");
     }
     text
 }

@@ -6,6 +6,7 @@ pub(crate) mod gate;
 pub(crate) mod list;
 pub(crate) mod live;
 mod process;
+pub(crate) mod parity;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod schema;

@@ -114,6 +114,16 @@ impl Loopback {
         self.shared.network.lock().place_of(address)
     }
 
+    /// Says of an address of this machine whose it is in the mesh, for as long as the mesh lasts.
+    pub fn addresses(&self) -> Arc<dyn Fn(IpAddr) -> Option<IpAddr> + Send + Sync> {
+        let shared = self.shared.clone();
+        Arc::new(move |place| {
+            let IpAddr::V4(place) = place else { return None };
+            let network = shared.network.lock();
+            network.address(network.who_is_at(place)?, place.into())
+        })
+    }
+
     /// Which port of this machine a port of the mesh is: they differ where the system keeps low ports to itself.
     pub fn port_of(&self, address: IpAddr, port: u16) -> u16 {
         self.shared.network.lock().port_of(address, port)

@@ -1,7 +1,10 @@
 //! Enrollment: labels say what should be; redirect rules, proxy and annotation follow, in that order.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+
+use proxy_core::ztunnel::{Entry, SOCKS5_PORT};
 
 use super::Mesh;
 use super::config::DnsCapture;
@@ -77,6 +80,11 @@ impl<G: Ground> Mesh<G> {
         match node.ztunnel.add_workload(runtime.workload_info(), in_pod) {
             Ok(()) => {
                 runtime.membership = Membership::Captured;
+                if self.config.socks5 {
+                    // A pod that has the port itself keeps it.
+                    let at = SocketAddr::from((Ipv4Addr::UNSPECIFIED, SOCKS5_PORT));
+                    let _ = node.ztunnel.open_entry(uid, at, Entry::Socks5);
+                }
                 self.journal
                     .record(self.ground.now(), ObservationKind::Enrollment { pod: uid.clone(), enrolled: true });
                 let agent = self.config.agent;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpSocket;
 
-use super::{TokioHost, TokioStream};
+use super::{TokioHost, TokioListener, TokioStream};
 
 /// A TCP socket with an address of its own, not yet connected.
 #[derive(Debug)]
@@ -51,6 +51,17 @@ impl TokioHost {
         socket.bind(&from.into())?;
         let socket = TcpSocket::from_std_stream(socket.into());
         Ok(BoundSocket { local: socket.local_addr()?, socket })
+    }
+
+    /// As `listen`, at an address nobody else listens on: two processes cannot share it.
+    ///
+    /// # Errors
+    /// As [`Host::listen`](super::super::Host::listen).
+    pub fn listen_alone(&self, at: SocketAddr) -> io::Result<TokioListener> {
+        let socket = self.socket(&at, Type::STREAM, Protocol::TCP)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&at.into())?;
+        TokioListener::on(socket)
     }
 
     /// Holds an address and port, without listening there.

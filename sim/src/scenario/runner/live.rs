@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proxy_core::host::TokioHost;
 
+use super::entry::{Entries, Tell, Who};
 use super::{Handlers, RunError, RunOptions, Runner};
 use crate::cluster::Cluster;
 use crate::loopback::{Block, Loopback, LoopbackHost, Stop};
@@ -27,6 +28,10 @@ pub struct LiveOptions {
     pub stop: Stop,
     /// How long the mesh stays after its steps; `None` ends it with them.
     pub stay: Option<Duration>,
+    /// How clients outside the mesh get into it.
+    pub entries: Entries,
+    /// Hears what goes wrong with them.
+    pub tell: Option<Tell>,
     /// Told once the mesh has settled.
     pub settled: Option<Box<dyn FnOnce(&Settled)>>,
 }
@@ -68,8 +73,21 @@ pub fn run_live(
     host: TokioHost,
     block: Block,
 ) -> Result<RunRecord, RunError> {
-    let ground = Loopback::new(host, block, live.stop.clone());
-    let mut runner = Runner::new(plan, options, Handlers::<LoopbackHost>::default(), |_| ground)?;
+    let open = live.entries.open(&host).map_err(RunError::Entry)?;
+    let ground = Loopback::new(host.clone(), block, live.stop.clone());
+    let address_of = ground.addresses();
+    let mut runner = Runner::new(plan, options, Handlers::<LoopbackHost>::default(), |config| {
+        config.socks5 = true;
+        ground
+    })?;
+    live.entries.check(runner.mesh.cluster()).map_err(RunError::Entry)?;
+    let who = Who {
+        clients: runner.clients.clone(),
+        otherwise: live.entries.otherwise.clone(),
+        address_of,
+        tell: live.tell.clone().unwrap_or_else(|| Arc::new(|_| {})),
+    };
+    open.serve(&host, &who);
     let stall = runner.live(&mut live).err();
     Ok(runner.record(stall))
 }
