@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use os::{TokioHost, TokioListener, TokioStream, TokioUdp};
+pub use os::{Asked, Signals, TokioHost, TokioListener, TokioStream, TokioUdp};
 pub use rng::Rng;
 pub use time::{Instant, WallTime};
 
