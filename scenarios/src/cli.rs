@@ -10,8 +10,8 @@ use sim::scenario::quantity::Time;
 use crate::command::control_plane::ControlPlaneArguments;
 use crate::command::gate::GateArguments;
 use crate::command::live::LiveArguments;
-use crate::command::waypoint::WaypointArguments;
 use crate::command::parity::ParityArguments;
+use crate::command::waypoint::WaypointArguments;
 use crate::command::ztunnel::ZtunnelArguments;
 
 const EXAMPLES: &str = "\

@@ -50,7 +50,8 @@ pub(super) fn known(snapshot: &Snapshot, settings: &Value) -> Value {
         "policies": policies,
         // Endpoints of services not known yet: here they are kept with their workloads.
         "stagedServices": {},
-        "staticConfig": {},
+        // Local files are read before, and shown as what they came to.
+        "staticConfig": {"workloads": [], "services": [], "policies": []},
         "version": {"version": env!("CARGO_PKG_VERSION"), "gitTag": env!("CARGO_PKG_VERSION")},
         "config": settings,
     })

@@ -98,20 +98,22 @@ impl TokioHost {
         tokio::signal::ctrl_c().await
     }
 
-    /// Completes when the process is told to read its configuration again: SIGHUP, where there is such a thing.
+    /// Listens for what the process is asked by signals from now on; until then they do what they do by default.
     ///
     /// # Errors
     /// Signals cannot be listened for.
-    pub async fn told_to_reload(&self) -> io::Result<()> {
+    pub fn signals(&self) -> io::Result<Signals> {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            let mut hangup = signal(SignalKind::hangup())?;
-            hangup.recv().await;
-            Ok(())
+            Ok(Signals {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+                hangup: signal(SignalKind::hangup())?,
+            })
         }
         #[cfg(not(unix))]
-        std::future::pending().await
+        Ok(Signals {})
     }
 
     /// The addresses the operating system knows for `name:port`.
@@ -120,6 +122,46 @@ impl TokioHost {
     /// The name is unknown, or nobody could be asked.
     pub async fn resolve(&self, name_and_port: &str) -> io::Result<Vec<SocketAddr>> {
         Ok(tokio::net::lookup_host(name_and_port).await?.collect())
+    }
+}
+
+/// What a process is asked by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To end: Ctrl-C, SIGTERM.
+    End,
+    /// To read its configuration again: SIGHUP.
+    Reload,
+}
+
+/// What the process is asked by signals. Keeps what comes while nobody waits; several of a kind count once then.
+#[derive(Debug)]
+pub struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// The next request; to end comes first. Can be dropped and called again without loss.
+    pub async fn next(&mut self) -> Asked {
+        #[cfg(unix)]
+        return std::future::poll_fn(|context| {
+            let interrupted = self.interrupt.poll_recv(context).is_ready();
+            if interrupted || self.terminate.poll_recv(context).is_ready() {
+                return Poll::Ready(Asked::End);
+            }
+            self.hangup.poll_recv(context).map(|_| Asked::Reload)
+        })
+        .await;
+        #[cfg(not(unix))]
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Asked::End,
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 

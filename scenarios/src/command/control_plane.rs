@@ -8,15 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use proxy_core::host::WallTime;
+use proxy_core::host::{Asked, WallTime};
 use proxy_core::tls::{TlsOptions, pem};
 use proxy_core::{Host, TokioHost};
 use sim::control::wire::{ServedCluster, ServedConfig, WireConfig};
 use sim::control::{AuthorityConfig, PushConfig, ServiceAccounts, secret_of};
-use tokio::sync::Notify;
 
 use super::process::manifests::{ClusterArguments, in_words};
-use super::process::{self, Levels, TLS, Wrong, asked_to_end, first};
+use super::process::{self, Levels, Requests, TLS, Wrong};
 use crate::Ending;
 
 const EXAMPLES: &str = "\
@@ -77,6 +76,7 @@ pub(crate) fn run(arguments: &ControlPlaneArguments) -> io::Result<Ending> {
 }
 
 async fn serve(arguments: &ControlPlaneArguments, host: TokioHost) -> Result<(), Wrong> {
+    let mut requests = Requests::listen(&host, Arc::default())?;
     let (config, manifests) = arguments.cluster.read()?;
     let accounts = Arc::new(accounts(arguments, &host, &config));
     // Distance is real here.
@@ -108,13 +108,7 @@ async fn serve(arguments: &ControlPlaneArguments, host: TokioHost) -> Result<(),
     keep(arguments, &host, &served, &accounts)?;
     tracing::info!(%at, "ready");
 
-    let quit = Notify::new();
-    loop {
-        let reload = async { host.told_to_reload().await.map(|()| true).map_err(|error| vec![error.to_string()]) };
-        let end = async { asked_to_end(&host, &quit).await.map(|()| false) };
-        if !first(end, reload).await? {
-            return Ok(());
-        }
+    while requests.next().await == Asked::Reload {
         match arguments.cluster.read().and_then(|(_, manifests)| served.replace(&manifests).map_err(in_words)) {
             Ok(applied) => {
                 say(&applied.notices);
@@ -126,6 +120,7 @@ async fn serve(arguments: &ControlPlaneArguments, host: TokioHost) -> Result<(),
             Err(wrong) => wrong.iter().for_each(|line| tracing::error!("{line}")),
         }
     }
+    Ok(())
 }
 
 fn accounts(

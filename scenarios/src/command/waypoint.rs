@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use proxy_core::admin::{self, Surface};
+use proxy_core::host::Asked;
 use proxy_core::identity::Identity;
 use proxy_core::route::GatewayKey;
 use proxy_core::state::LocalWorkload;
@@ -21,9 +22,7 @@ use sim::scenario::quantity::Time;
 use tokio::sync::Notify;
 
 use super::process::manifests::{ClusterArguments, in_words};
-use super::process::{
-    self, Levels, ServerAddress, ServerArguments, TLS, Wrong, asked_to_end, first, flush, listen, print,
-};
+use super::process::{self, Levels, Requests, ServerAddress, ServerArguments, TLS, Wrong, flush, listen, print};
 use super::ztunnel::LogFormat;
 use crate::Ending;
 
@@ -152,8 +151,8 @@ async fn serve(arguments: &WaypointArguments, host: TokioHost, levels: Arc<Level
     let waypoint = Waypoint::start(host.clone(), config, source, authority, sink).map_err(cannot)?;
     waypoint.serve_metrics(&metrics).map_err(cannot)?;
     let quit = Arc::new(Notify::new());
-    let quitting = quit.clone();
-    let answers = admin::waypoint_admin(waypoint.clone(), settings, levels, move || quitting.notify_one());
+    let mut requests = Requests::listen(&host, quit.clone())?;
+    let answers = admin::waypoint_admin(waypoint.clone(), settings, levels, move || quit.notify_one());
     Surface::start(&host, "admin", listen(&host, administration, "administration")?, answers);
     let follower = waypoint.clone();
     host.spawn("readiness", async move {
@@ -161,24 +160,18 @@ async fn serve(arguments: &WaypointArguments, host: TokioHost, levels: Arc<Level
         tracing::info!("ready");
     });
 
-    loop {
-        let reload = async { host.told_to_reload().await.map(|()| true).map_err(|error| vec![error.to_string()]) };
-        let end = async { asked_to_end(&host, &quit).await.map(|()| false) };
-        if !first(end, reload).await? {
-            break;
-        }
+    while requests.next().await == Asked::Reload {
         match arguments.cluster.read().and_then(|(_, manifests)| served.replace(&manifests).map_err(in_words)) {
             Ok(applied) => applied.notices.iter().for_each(|notice| tracing::warn!("{notice}")),
             Err(wrong) => wrong.iter().for_each(|line| tracing::error!("{line}")),
         }
     }
     tracing::info!(limit = ?arguments.drain.0, "draining");
-    let draining = async {
-        waypoint.drain(host.now() + arguments.drain.0).await;
-        Ok(())
-    };
-    // The second signal wins over the drain.
-    first(draining, asked_to_end(&host, &quit)).await?;
+    requests
+        .drain(async {
+            waypoint.drain(host.now() + arguments.drain.0).await;
+        })
+        .await;
     flush(&lines);
     Ok(())
 }

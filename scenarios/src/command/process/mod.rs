@@ -10,9 +10,11 @@ mod servers;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use proxy_core::host::{Asked, Listener, Signals};
 use proxy_core::telemetry::access_log::Lines;
-use proxy_core::{Host, TokioHost, host::Listener};
+use proxy_core::{Host, TokioHost};
 use tokio::sync::Notify;
 
 pub(crate) use self::logging::Levels;
@@ -41,18 +43,45 @@ where
     }
 }
 
-/// A signal, or a request for it.
-pub(crate) async fn asked_to_end(host: &TokioHost, quit: &Notify) -> Result<(), Wrong> {
-    let signal = async { host.interrupted().await.map_err(|error| vec![format!("signals: {error}")]) };
-    let asked = async {
-        quit.notified().await;
-        Ok(())
-    };
-    first(signal, asked).await
+/// What this process is asked to do: by signals, and by its administration.
+pub(crate) struct Requests {
+    signals: Signals,
+    quit: Arc<Notify>,
+}
+
+impl Requests {
+    /// Listens from now on. Whoever holds `quit` can ask it to end.
+    ///
+    /// # Errors
+    /// Signals cannot be listened for.
+    pub(crate) fn listen(host: &TokioHost, quit: Arc<Notify>) -> Result<Self, Wrong> {
+        let signals = host.signals().map_err(|error| vec![format!("signals: {error}")])?;
+        Ok(Requests { signals, quit })
+    }
+
+    /// The next of them.
+    pub(crate) async fn next(&mut self) -> Asked {
+        let quit = self.quit.clone();
+        let asked = async {
+            quit.notified().await;
+            Asked::End
+        };
+        first(self.signals.next(), asked).await
+    }
+
+    /// Waits to be asked to end, whatever else it is asked.
+    pub(crate) async fn end(&mut self) {
+        while self.next().await != Asked::End {}
+    }
+
+    /// Completes when `draining` does, or when asked to end a second time.
+    pub(crate) async fn drain(&mut self, draining: impl Future<Output = ()>) {
+        first(draining, self.end()).await;
+    }
 }
 
 /// Whichever ends first.
-pub(crate) async fn first<T>(left: impl Future<Output = T>, right: impl Future<Output = T>) -> T {
+async fn first<T>(left: impl Future<Output = T>, right: impl Future<Output = T>) -> T {
     let (mut left, mut right) = (std::pin::pin!(left), std::pin::pin!(right));
     std::future::poll_fn(|context| {
         if let std::task::Poll::Ready(done) = left.as_mut().poll(context) {

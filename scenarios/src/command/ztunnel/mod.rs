@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 
 pub(crate) use self::arguments::{LogFormat, ZtunnelArguments};
 use self::source::Source;
-use super::process::{self, Authority, Levels, ServerAddress, TLS, Wrong, asked_to_end, first, flush, listen, print};
+use super::process::{self, Authority, Levels, Requests, ServerAddress, TLS, Wrong, flush, listen, print};
 use crate::Ending;
 
 /// Runs until it is asked to end.
@@ -41,7 +41,7 @@ async fn serve(arguments: &ZtunnelArguments, host: TokioHost, levels: Arc<Levels
     let ztunnel = Ztunnel::start(host.clone(), config(arguments), source, authority, sink);
     let readiness = Readiness::new(&["proxy", "state manager"]);
     let quit = Arc::new(Notify::new());
-    let quitting = quit.clone();
+    let mut requests = Requests::listen(&host, quit.clone())?;
     let settings = serde_json::json!({
         "localNode": arguments.node,
         "network": arguments.network,
@@ -50,7 +50,7 @@ async fn serve(arguments: &ZtunnelArguments, host: TokioHost, levels: Arc<Levels
         "xdsAddress": arguments.xds_address.as_ref().map(ServerAddress::authority),
         "caAddress": arguments.servers.ca_address.as_ref().map(ServerAddress::authority),
     });
-    let answers = admin::admin(ztunnel.clone(), settings, levels, move || quitting.notify_one());
+    let answers = admin::admin(ztunnel.clone(), settings, levels, move || quit.notify_one());
     Surface::start(&host, "admin", listen(&host, arguments.admin, "administration")?, answers);
     let answers = admin::metrics(metrics);
     Surface::start(&host, "metrics", listen(&host, arguments.metrics, "metrics")?, answers);
@@ -82,14 +82,13 @@ async fn serve(arguments: &ZtunnelArguments, host: TokioHost, levels: Arc<Levels
         tracing::info!("ready");
     });
 
-    asked_to_end(&host, &quit).await?;
+    requests.end().await;
     tracing::info!(limit = ?arguments.drain.0, "draining");
-    let draining = async {
-        ztunnel.drain(host.now() + arguments.drain.0).await;
-        Ok(())
-    };
-    // The second signal wins over the drain.
-    first(draining, asked_to_end(&host, &quit)).await?;
+    requests
+        .drain(async {
+            ztunnel.drain(host.now() + arguments.drain.0).await;
+        })
+        .await;
     flush(&lines);
     Ok(())
 }

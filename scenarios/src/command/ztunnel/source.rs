@@ -53,7 +53,7 @@ pub(super) fn read(path: &Path) -> Result<Arc<SharedUpdate>, Vec<String>> {
     let bytes = std::fs::read(path).map_err(|error| vec![format!("{name}: {error}")])?;
     let in_words = |wrong: Vec<sim::cluster::Diagnostic>| wrong.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut config = LocalConfig::default();
-    for document in yaml::parse_bytes(&name, &bytes).map_err(in_words)? {
+    for document in yaml::parse_tagged(&name, &bytes).map_err(in_words)? {
         let read: LocalConfig = yaml::from_node(&document.file, &document.root).map_err(in_words)?;
         config.workloads.extend(read.workloads);
         config.services.extend(read.services);

@@ -282,3 +282,20 @@ proptest! {
         let _ = parse_bytes("f.yaml", &bytes);
     }
 }
+
+#[test]
+fn where_tags_are_names_they_are_the_key_of_what_they_tag() {
+    let read = |text: &str| parse_tagged("f.yaml", text.as_bytes()).map(|mut all| all.remove(0).root);
+    let same = |tagged: &str, plain: &str| {
+        let shape = |root: Result<Node, _>| {
+            let root: Node = root.expect("it can be read");
+            from_node::<serde_json::Value>(&"f.yaml".into(), &root).expect("any shape")
+        };
+        assert_eq!(shape(read(tagged)), shape(parse("f.yaml", plain).map(|mut all| all.remove(0).root)));
+    };
+    same("- !Exact a\n- !Prefix \"b\"\n- !Presence []\n", "- {Exact: a}\n- {Prefix: 'b'}\n- {Presence: []}\n");
+    same("a: !Address {b: [1]}\n", "a: {Address: {b: [1]}}\n");
+    assert!(read("!!binary a").is_err(), "YAML's own keep their meaning");
+    let deep = format!("{}a", "- !X\n  ".repeat(40));
+    assert!(read(&deep).is_err(), "names count as levels");
+}
