@@ -55,6 +55,13 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
         (plan(&snapshot, &outbound, &mut rng), TraceParent::random(&mut rng))
     };
     let plan = match planned.map_err(Failure::from).and_then(transport::supported) {
+        Ok(plan) => match race(watcher.cut(), Box::pin(transport::resolved(&instance, plan))).await {
+            First::Left(_) => return,
+            First::Right(resolved) => resolved,
+        },
+        Err(failure) => Err(failure),
+    };
+    let plan = match plan {
         Ok(plan) => plan,
         Err(failure) => return instance.tell_refused(refused, failure),
     };
