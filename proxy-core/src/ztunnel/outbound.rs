@@ -6,7 +6,6 @@ use super::ILLEGAL_PORTS;
 use super::error::Failure;
 use super::instance::{Instance, Refused};
 use super::plan::{Outbound, Plan, Transport, plan};
-use super::race::{First, race};
 use super::record::Record;
 use super::transport::{self, Carrier};
 use crate::hbone::TraceParent;
@@ -14,6 +13,7 @@ use crate::host::{Accepted, Host, Stream};
 use crate::identity::CertificateAuthority;
 use crate::net::copy::{OnResets, Side, copy};
 use crate::net::drain::DrainWatcher;
+use crate::net::race::{First, race};
 use crate::state::{Snapshot, Workload};
 use crate::telemetry::{ConnectionInfo, ConnectionSecurity, Reason, Reporter};
 

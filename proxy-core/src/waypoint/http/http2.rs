@@ -1,7 +1,7 @@
 //! HTTP/2 without TLS, both sides, over any byte stream.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -20,6 +20,7 @@ use super::body::{self, Body, BodyError};
 use super::framing::Violation;
 use super::http1::Refused;
 use super::outgoing::Outgoing;
+use super::timed::Holding;
 use crate::hbone::Http2Settings;
 use crate::host::Host;
 use crate::net::drain::DrainWatcher;
@@ -288,7 +289,8 @@ impl Client {
             if inner.is_end_stream() && ended {
                 return inner;
             }
-            Body::new(Guarded { inner, _guard: guard })
+            // The request's body is given up with the answer's.
+            Holding::until_dropped(inner, guard)
         }))
     }
 }
@@ -302,31 +304,5 @@ struct CancelOnDrop(Arc<Notify>);
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.notify_one();
-    }
-}
-
-/// The answer's body; the request's is given up with it.
-struct Guarded {
-    inner: Body,
-    _guard: CancelOnDrop,
-}
-
-impl http_body::Body for Guarded {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.inner.size_hint()
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle as Style, ScanError, StrInput, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle as Style, ScanError, Tag};
 
+use super::layout::Layout;
 use super::node::{Document, Entry, Node, Position, ScalarStyle, Value};
 use crate::cluster::diagnostic::{Diagnostic, Problem, Source};
 
@@ -28,13 +29,19 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Vec<Diagnostic>> {
         return Err(vec![problem.hint("split it").at(&Source::new(&file, 0, 0))]);
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut composer = Composer::new(file);
-    let mut parser = Parser::new_from_str(text);
-    let read = composer.read(&mut parser);
-    if let Err(fault) = read {
-        let diagnostic = composer.place(fault, text);
-        composer.diagnostics.push(diagnostic);
-    }
+    let mut layout = Layout::of(text);
+    let composer = loop {
+        let mut composer = Composer::new(file.clone());
+        match composer.read(&layout) {
+            Ok(()) => {}
+            Err(Fault::Scan(error)) if layout.mend(&error) => continue,
+            Err(fault) => {
+                let diagnostic = composer.place(fault, &layout);
+                composer.diagnostics.push(diagnostic);
+            }
+        }
+        break composer;
+    };
     if composer.diagnostics.is_empty() { Ok(composer.documents) } else { Err(composer.diagnostics) }
 }
 
@@ -60,10 +67,6 @@ pub fn parse_bytes(file: &str, bytes: &[u8]) -> Result<Vec<Document>, Vec<Diagno
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-fn position(marker: Marker) -> Position {
-    Position { line: count(marker.line()), column: count(marker.col()).saturating_add(1) }
 }
 
 const TEMPLATE: &str = "this looks like a template: render it first";
@@ -133,10 +136,11 @@ impl Composer {
         Composer { file, documents: Vec::new(), diagnostics: Vec::new(), open: Vec::new(), anchors: BTreeMap::new() }
     }
 
-    fn read<'input>(&mut self, parser: &mut Parser<'input, StrInput<'input>>) -> Result<(), Fault> {
+    fn read(&mut self, layout: &Layout<'_>) -> Result<(), Fault> {
+        let mut parser = Parser::new_from_str(&layout.text);
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(Fault::Scan)?;
-            let at = position(span.start);
+            let at = layout.position(span.start);
             match event {
                 Event::DocumentStart(_) => self.anchors.clear(),
                 Event::Scalar(text, style, anchor, tag) => {
@@ -234,13 +238,13 @@ impl Composer {
         Ok(())
     }
 
-    fn place(&self, fault: Fault, text: &str) -> Diagnostic {
-        let line = |at: Position| text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
+    fn place(&self, fault: Fault, layout: &Layout<'_>) -> Diagnostic {
+        let line = |at: Position| layout.text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
         let (at, problem) = match fault {
             Fault::At(at, problem) if line(at).contains("{{") => (at, problem.hint(TEMPLATE)),
             Fault::At(at, problem) => (at, problem),
             Fault::Scan(error) => {
-                let at = position(*error.marker());
+                let at = layout.position(*error.marker());
                 (at, explain(error.info(), line(at)))
             }
         };

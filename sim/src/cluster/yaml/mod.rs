@@ -10,6 +10,7 @@
 mod complaint;
 mod compose;
 mod deserialize;
+mod layout;
 mod node;
 mod scalar;
 mod spanned;

@@ -47,6 +47,21 @@ enum Mode {
 }
 
 #[test]
+fn the_end_of_a_collection_may_stand_below_its_key() {
+    let documents =
+        parse("f.yaml", "a:\n  b: [\n    \"x\",\n  ]\n  c: {\n    d: e\n}\n  f: |\n    {\n    }\n").unwrap();
+    let indented =
+        parse("f.yaml", "a:\n  b: [\n    \"x\",\n    ]\n  c: {\n    d: e\n      }\n  f: |\n    {\n    }\n").unwrap();
+    assert_eq!(documents[0].root, indented[0].root);
+    let documents = parse("f.yaml", "a: {\n  b: [\n  ], c: 1\n}\n").unwrap();
+    let Value::Mapping(entries) = &documents[0].root.value else { panic!("{documents:?}") };
+    let Value::Mapping(entries) = &entries[0].node.value else { panic!("{entries:?}") };
+    assert_eq!(entries[1].key_position, Position { line: 3, column: 6 });
+    // Where no collection is open a bracket is as wrong as ever, and said to be where it was written.
+    assert!(wrong("a:\n  b: c\n]\n")[0].starts_with("f.yaml:3:1: "), "{:?}", wrong("a:\n  b: c\n]\n"));
+}
+
+#[test]
 fn a_document_is_read_with_its_types() {
     let sample: Sample = read(
         "name: 'x'\ncount: 0x10\non: yes\nratio: 1\nlabels: { a: \"1\", b: yes, 3: c }\nportNames: { 80: http }\n\
