@@ -53,7 +53,7 @@ mod tests {
         let mut lately = Lately::default();
         let state = Arc::new(Snapshot::default());
         lately.replaced(state.clone(), Instant::START);
-        assert_eq!(lately.held(Instant::START + GRACE - Duration::from_nanos(1)).len(), 1);
+        assert_eq!(lately.held(Instant::START + (GRACE - Duration::from_nanos(1))).len(), 1);
         assert!(lately.held(Instant::START + GRACE).is_empty());
         for _ in 0..100 {
             lately.replaced(state.clone(), Instant::START);

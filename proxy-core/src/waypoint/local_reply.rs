@@ -101,6 +101,7 @@ mod tests {
 
     #[test]
     fn messages_with_odd_characters_are_escaped() {
-        assert_eq!(percent_encoded("50% é\n"), "50%25 %C3%A9%0A");
+        let reply = LocalReply::new(403, Reason::PolicyDenied, "rbac", "50% é\n");
+        assert_eq!(reply.to_response(true, &Method::POST).headers()["grpc-message"], "50%25 %C3%A9%0A");
     }
 }

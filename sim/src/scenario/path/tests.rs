@@ -170,7 +170,7 @@ fn what_a_load_leaves_behind_is_forgotten_and_the_last_hop_of_a_step_is_not() {
     let path = path_of(&paths, "/a", 10, 15);
     assert_eq!(path.iter().map(|hop| hop.proxy()).collect::<Vec<_>>(), ["ztunnel", "waypoint", "ztunnel"]);
     assert_eq!(paths.records.len(), 4, "the tunnel nobody asks for is gone");
-    assert!(paths.by_connection.get(&("node-2".into(), ConnectionId(2))).is_none());
+    assert!(!paths.by_connection.contains_key(&("node-2".into(), ConnectionId(2))));
 
     let mut paths = story();
     paths.forget(at(100), &Wanted::default());
