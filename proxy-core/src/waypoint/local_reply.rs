@@ -101,6 +101,6 @@ mod tests {
 
     #[test]
     fn messages_with_odd_characters_are_escaped() {
-        assert_eq!(percent_encoded("50% é\n"), "50%25 %C3%A9%0A");
+        assert_eq!(grpc::percent_encode("50% é\n", usize::MAX), "50%25 %C3%A9%0A");
     }
 }
