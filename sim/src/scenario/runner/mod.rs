@@ -56,6 +56,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// How long the paths of connections that are over are kept, if nobody is known to ask for them.
 const REMEMBERED: Duration = Duration::from_secs(5);
 
+/// How much later than an answer reached its client a proxy may tell of it, where several threads carry a mesh.
+const LAG: Duration = Duration::from_millis(500);
+
 /// How a plan is run.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
@@ -208,6 +211,7 @@ impl<'p, G: Ground> Runner<'p, G> {
         let clients = Clients { pods, view, resolver, journal: mesh.journal().clone() };
         // Whoever judges has to know what happened in which order to the nanosecond: only a simulation tells.
         let oversight = mesh.ground().simulation().map(|_| Oversight::new(&plan.switched_off));
+        let lag = if oversight.is_some() { Duration::ZERO } else { LAG };
         let notices = plan.notices.iter().map(ToString::to_string).collect();
         let mut runner = Runner {
             plan,
@@ -215,7 +219,7 @@ impl<'p, G: Ground> Runner<'p, G> {
             seed,
             mesh,
             clients,
-            paths: Paths::default(),
+            paths: Paths::lagging(lag),
             steps: Vec::new(),
             loads: Vec::new(),
             held: BTreeMap::new(),
