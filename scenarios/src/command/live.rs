@@ -126,14 +126,14 @@ pub(crate) fn run(arguments: &LiveArguments) -> io::Result<Ending> {
         let live = LiveOptions {
             stop: stop.clone(),
             stay,
-            entries: entries.clone(),
+            entries,
             tell: Some(Arc::new(|wrong| {
                 let _ = writeln!(io::stderr(), "meshsim: {wrong}");
             })),
             settled: Some(Box::new(move |settled| {
                 if stay.is_some() && !quiet {
                     // Whoever reads our output may have seen enough.
-                    let _ = io::stderr().lock().write_all(in_words(settled, &entries).as_bytes());
+                    let _ = io::stderr().lock().write_all(in_words(settled).as_bytes());
                 }
             })),
         };
@@ -163,7 +163,8 @@ fn listen_for_signals(host: &TokioHost, stop: &Stop) {
 }
 
 /// Where everything is, for whoever is outside.
-fn in_words(settled: &Settled, entries: &Entries) -> String {
+fn in_words(settled: &Settled) -> String {
+    let entries = &settled.entries;
     let mut text = String::from("The mesh is up. Pods:\n");
     let width = settled.pods.iter().map(|pod| pod.name.len()).max().unwrap_or(0);
     for pod in &settled.pods {

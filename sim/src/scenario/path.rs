@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_core::host::Instant;
 use proxy_core::policy::{PolicyKey, Verdict};
@@ -35,6 +36,8 @@ pub(super) struct Paths {
     servers: BTreeMap<FlowId, Vec<ServerSide>>,
     ends: BTreeMap<(FlowId, FlowEnd), EndSide>,
     handshakes: u64,
+    /// How much later than an answer reached its client a proxy may tell of it.
+    lag: Duration,
 }
 
 /// Something that is over.
@@ -80,6 +83,11 @@ pub(super) struct EndSide {
 }
 
 impl Paths {
+    /// Nothing is known yet. Proxies may tell so much later than an answer reached its client; in a simulation they do not.
+    pub(super) fn lagging(lag: Duration) -> Self {
+        Paths { lag, ..Paths::default() }
+    }
+
     pub(super) fn observe(&mut self, observation: &Observation) {
         match &observation.kind {
             ObservationKind::Proxy { node, event } => self.proxy(node, event),
@@ -237,8 +245,9 @@ impl Paths {
     /// The proxies a client's connection passed, client to server; `local` is the client's end, used between these times.
     pub(super) fn of(&self, local: SocketAddr, from: Instant, to: Instant) -> Vec<&HopRecord> {
         // Addresses come back: of several connections from this one, the last that was opened in time is meant.
-        let in_time =
-            |number: &&u64| self.records.get(*number).is_some_and(|record| (from..=to).contains(&record.opened));
+        let in_time = |number: &&u64| {
+            self.records.get(*number).is_some_and(|record| (from..=to + self.lag).contains(&record.opened))
+        };
         let Some(&first) = self.by_source.get(&local).and_then(|all| all.iter().rev().find(in_time)) else {
             return Vec::new();
         };
@@ -286,8 +295,8 @@ impl Paths {
         let open = |(_, tunnel): &(u64, &HopRecord)| {
             // Clients that go around the waypoint ask for the same address.
             waypoint.addresses.contains(&tunnel.source.ip())
-                && tunnel.opened <= ended
-                && tunnel.closed.as_ref().is_none_or(|(closed, ..)| *closed >= began)
+                && tunnel.opened <= ended + self.lag
+                && tunnel.closed.as_ref().is_none_or(|(closed, ..)| *closed + self.lag >= began)
         };
         let open: Vec<(u64, &HopRecord)> = tunnels.filter(open).collect();
         // The request that opens a tunnel gives it its trace.

@@ -114,6 +114,14 @@ impl Entries {
 }
 
 impl OpenEntries {
+    /// Writes down which ports the system chose.
+    pub(super) fn settle(&self, entries: &mut Entries) {
+        entries.socks5 = self.socks5.as_ref().map(|listener| listener.local_addr());
+        for ((listener, _), forward) in self.forwards.iter().zip(&mut entries.forwards) {
+            forward.at = listener.local_addr();
+        }
+    }
+
     /// Takes connections from now on.
     pub(super) fn serve(self, host: &TokioHost, who: &Who) {
         if let Some(listener) = self.socks5 {

@@ -42,6 +42,8 @@ pub struct Settled {
     pub pods: Vec<SettledPod>,
     /// Whether everything has followed from the manifests.
     pub whole: bool,
+    /// The entries, each with the port it listens on where the system chose it.
+    pub entries: Entries,
 }
 
 /// A pod of a mesh on real sockets.
@@ -74,6 +76,7 @@ pub fn run_live(
     block: Block,
 ) -> Result<RunRecord, RunError> {
     let open = live.entries.open(&host).map_err(RunError::Entry)?;
+    open.settle(&mut live.entries);
     let ground = Loopback::new(host.clone(), block, live.stop.clone());
     let address_of = ground.addresses();
     let mut runner = Runner::new(plan, options, Handlers::<LoopbackHost>::default(), |config| {
@@ -99,7 +102,7 @@ impl Runner<'_, Loopback> {
             while self.settled.is_none() && !self.interrupted && self.mesh.now() < limit {
                 self.advance(self.mesh.now() + LOOK)?;
             }
-            tell(&settled(&self.mesh));
+            tell(&settled(&self.mesh, live.entries.clone()));
         }
         self.play()?;
         if let Some(stay) = live.stay.filter(|_| !self.interrupted) {
@@ -117,7 +120,7 @@ impl Runner<'_, Loopback> {
     }
 }
 
-fn settled(mesh: &Mesh<Loopback>) -> Settled {
+fn settled(mesh: &Mesh<Loopback>, entries: Entries) -> Settled {
     let cluster: &Cluster = mesh.cluster();
     let ground = mesh.ground();
     let pod = |pod: &Arc<crate::cluster::Pod>| {
@@ -131,5 +134,5 @@ fn settled(mesh: &Mesh<Loopback>) -> Settled {
             ports: pod.ports().map(|declared| port(declared.number)).collect(),
         })
     };
-    Settled { pods: cluster.pods().filter_map(pod).collect(), whole: mesh.is_settled() }
+    Settled { pods: cluster.pods().filter_map(pod).collect(), whole: mesh.is_settled(), entries }
 }

@@ -61,6 +61,8 @@ const REMEMBERED: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(3600);
 /// Events of a run at most, if [`RunOptions`] do not say.
 const EVENTS_MAX: u64 = 2_000_000_000;
+/// How much later than an answer reached its client a proxy may tell of it, where several threads carry a mesh.
+const LAG: Duration = Duration::from_millis(500);
 
 /// How a plan is run.
 #[derive(Clone, Debug, Default)]
@@ -217,6 +219,7 @@ impl<'p, G: Ground> Runner<'p, G> {
         let clients = Clients { pods, view, resolver, journal: mesh.journal().clone() };
         // Whoever judges has to know what happened in which order to the nanosecond: only a simulation tells.
         let oversight = mesh.ground().simulation().map(|_| Oversight::new(&plan.switched_off));
+        let lag = if oversight.is_some() { Duration::ZERO } else { LAG };
         let notices = plan.notices.iter().map(ToString::to_string).collect();
         let mut runner = Runner {
             plan,
@@ -224,7 +227,7 @@ impl<'p, G: Ground> Runner<'p, G> {
             seed,
             mesh,
             clients,
-            paths: Paths::default(),
+            paths: Paths::lagging(lag),
             steps: Vec::new(),
             loads: Vec::new(),
             held: BTreeMap::new(),
