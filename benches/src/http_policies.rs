@@ -21,7 +21,7 @@ use crate::routes::Request;
 pub fn policies(count: usize) -> Vec<HttpPolicy> {
     let trust = TrustDomains { own: "cluster.local".into(), aliases: Vec::new() };
     let policy = |number: usize| {
-        let denies = number % 10 == 0 && number + 1 != count;
+        let denies = number.is_multiple_of(10) && number + 1 != count;
         let account = if number + 1 == count { "web".to_owned() } else { format!("web-{}", number % 7) };
         let source =
             SourceText { principals: vec![format!("cluster.local/ns/client/sa/{account}")], ..SourceText::default() };

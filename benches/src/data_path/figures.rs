@@ -19,15 +19,16 @@ const BULK: u64 = 512 << 20;
 ///
 /// # Panics
 /// If a byte goes astray.
-pub fn print(world: &World) {
+pub fn print(world: &World, memory: &[(Way, Memory)]) {
     println!("\n1 KiB echo, connections one after another, bulk one way, memory of this process beyond `direct`'s:");
     println!(
         "{:<18}{:>11}{:>11}{:>11}{:>9}{:>9}{:>9}{:>12}{:>11}{:>12}",
         "", "echo p50", "echo p99", "opened", "1 stream", "2", "8", "CPU s/GiB", "KiB/idle", "KiB/active"
     );
     let mut base = None;
-    for way in world.ways().into_iter().chain([Way::HboneNewTunnel]) {
-        let figures = Figures::of(world, way);
+    for way in Way::MEASURED.into_iter().chain([Way::HboneNewTunnel]) {
+        let memory = memory.iter().find(|(of, _)| *of == way).map(|(_, memory)| *memory);
+        let figures = Figures::of(world, way, memory.unwrap_or_default());
         figures.print(way, base.as_ref());
         base.get_or_insert(figures);
     }
@@ -47,17 +48,16 @@ struct Figures {
 }
 
 impl Figures {
-    fn of(world: &World, way: Way) -> Self {
+    fn of(world: &World, way: Way, memory: Memory) -> Self {
         let pooled = way != Way::HboneNewTunnel;
-        let (idle, active) = if pooled { memory(world, way) } else { (None, None) };
         let bulk = pooled.then(|| [1, 2, 8].map(|streams| throughput(world, way, streams)));
         Figures {
             echo: echo(world, way),
             opened: opened(world, way),
             bulk: bulk.map(|bulk| bulk.map(|(rate, _)| rate)),
             processor: bulk.and_then(|bulk| bulk[0].1),
-            idle,
-            active,
+            idle: memory.idle,
+            active: memory.active,
         }
     }
 
@@ -120,18 +120,44 @@ fn throughput(world: &World, way: Way, streams: u64) -> (f64, Option<f64>) {
     (BULK as f64 / (1 << 20) as f64 / took, processor.map(|seconds| seconds / gib))
 }
 
-/// KiB for each connection that is open and silent, and for each while all of them echo.
-fn memory(world: &World, way: Way) -> (Option<f64>, Option<f64>) {
-    let open = || -> Vec<TcpStream> {
-        let mut streams: Vec<TcpStream> = (0..HELD).map(|_| client::open(world.echo(way))).collect();
-        streams.iter_mut().for_each(|stream| client::echo(stream, 1));
-        streams
+/// What a connection takes of memory, in KiB; nothing where the system does not say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// While it is open and silent.
+    pub idle: Option<f64>,
+    /// At the most, while all of them echo 16 KiB at once.
+    pub active: Option<f64>,
+}
+
+/// Measures the memory of every way, each in a process of its own: what an allocator keeps of connections that were closed
+/// would hide what new ones take. Must be called before a [`World`] starts in this process, for both would listen at the
+/// same addresses.
+///
+/// # Panics
+/// If such a process does not end well.
+pub fn memory_of_all() -> Vec<(Way, Memory)> {
+    let program = std::env::current_exe().expect("this program");
+    let measure = |way: Way| {
+        let output = std::process::Command::new(&program).args(["memory", way.name()]).output().expect("it starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stdout);
+        let mut numbers = said.split_whitespace().map(|word| word.parse().ok());
+        (way, Memory { idle: numbers.next().flatten(), active: numbers.next().flatten() })
     };
-    // Once without looking: what the allocator keeps for later is nobody's connection.
-    drop(open());
+    Way::MEASURED.map(measure).to_vec()
+}
+
+/// Measures the memory of one way; [`memory_of_all`] reads what [`Memory`]'s fields say here.
+///
+/// # Panics
+/// If a byte goes astray.
+pub fn memory(world: &World, way: Way) -> Memory {
+    // Tunnels and certificates are there before anybody looks.
+    client::echo(&mut client::open(world.echo(way)), 1);
     settle();
     let before = process::resident();
-    let mut streams = open();
+    let mut streams: Vec<TcpStream> = (0..HELD).map(|_| client::open(world.echo(way))).collect();
+    streams.iter_mut().for_each(|stream| client::echo(stream, 1));
     settle();
     let idle = process::resident();
     let mut most = idle;
@@ -146,7 +172,7 @@ fn memory(world: &World, way: Way) -> (Option<f64>, Option<f64>) {
         most = most.max(process::resident());
     }
     let each = |now: Option<u64>| Some((now? as f64 - before? as f64) / 1024.0 / HELD as f64);
-    (each(idle), each(most))
+    Memory { idle: each(idle), active: each(most) }
 }
 
 /// Connections that were closed are closed at every hop a moment later.

@@ -53,11 +53,12 @@ pub enum Way {
     HboneNewTunnel,
     /// Through node proxy, waypoint and node proxy, in two tunnels.
     Waypoint,
-    /// Through a node proxy that is not ours.
-    Peer,
 }
 
 impl Way {
+    /// Those that are told apart by what passes, not by how connections are made.
+    pub const MEASURED: [Way; 4] = [Way::Direct, Way::Plain, Way::Hbone, Way::Waypoint];
+
     /// In benchmark names and tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -66,7 +67,6 @@ impl Way {
             Way::Hbone => "hbone",
             Way::HboneNewTunnel => "hbone_new_tunnel",
             Way::Waypoint => "waypoint",
-            Way::Peer => "peer",
         }
     }
 }
@@ -102,11 +102,6 @@ impl World {
         });
         let doors = receiver.recv_timeout(Duration::from_secs(60)).expect("the proxies come up");
         World { doors }
-    }
-
-    /// The ways there are, but for those that differ only in how connections are made.
-    pub fn ways(&self) -> Vec<Way> {
-        self.doors.iter().map(|doors| doors.way).filter(|way| *way != Way::HboneNewTunnel).collect()
     }
 
     /// The door to the echo.
