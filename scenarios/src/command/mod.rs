@@ -7,4 +7,5 @@ pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod shrink;
 pub(crate) mod sweep;
+mod twice;
 pub(crate) mod ztunnel;

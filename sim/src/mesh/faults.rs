@@ -161,6 +161,11 @@ impl Mesh {
                 self.cut_off_all(None);
                 self.authority.set_availability(Availability::Refusing);
             }
+            Fault::NameServer => {
+                if let Some(host) = self.name_server.take() {
+                    host.kill(KillMode::Close);
+                }
+            }
             Fault::Authority(AuthorityTrouble::Down(availability)) => self.authority.set_availability(*availability),
             Fault::Authority(AuthorityTrouble::Slow(delay)) => self.authority.set_slow(Some(*delay)),
             Fault::Authority(AuthorityTrouble::Rotate(step)) => {
@@ -208,6 +213,7 @@ impl Mesh {
                 self.restore_all(None);
                 self.authority.set_availability(Availability::Answering);
             }
+            Fault::NameServer => self.serve_names(),
             Fault::Authority(AuthorityTrouble::Down(_)) => self.authority.set_availability(Availability::Answering),
             Fault::Authority(AuthorityTrouble::Slow(_)) => self.authority.set_slow(None),
             Fault::Authority(AuthorityTrouble::Rotate(_))

@@ -211,7 +211,7 @@ impl<'p> Runner<'p> {
             held: BTreeMap::new(),
             problems,
             notices,
-            oversight: Some(Oversight::new(&plan.switched_off)),
+            oversight: Some(Oversight::new(&plan.switched_off, plan.tuning.certificate_lifetime.map(|it| it.0))),
             settled: None,
             forgotten: Instant::START,
             closing: None,
