@@ -185,6 +185,14 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "K/N")]
     pub(crate) shard: Option<Shard>,
 
+    /// Run each seed twice, each time in a process of its own, and fail if the two differ in anything
+    #[arg(long)]
+    pub(crate) twice: bool,
+
+    /// Print results as lines of JSON and nothing else
+    #[arg(long, hide = true, conflicts_with_all = ["out", "twice"])]
+    pub(crate) lines: bool,
+
     /// How many runs at once [default: one for each processor]
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,

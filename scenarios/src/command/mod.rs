@@ -12,5 +12,6 @@ pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod shrink;
 pub(crate) mod sweep;
+mod twice;
 pub(crate) mod waypoint;
 pub(crate) mod ztunnel;

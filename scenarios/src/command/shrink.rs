@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &ShrinkArguments) -> io::Result<Ending> {
     let mut what = failure(&draft)?;
     if what.is_none() && saved.is_none() {
         draft = match drafted(&plan, &draft, seed) {
-            Ok((_, draft)) => draft,
+            Ok((_, draft, _)) => draft,
             Err(error) => return wrong_input(&error.to_string()),
         };
         what = failure(&draft)?;

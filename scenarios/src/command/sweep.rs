@@ -13,6 +13,7 @@ use sim::scenario::draft::Draft;
 use sim::scenario::sightings::GOALS;
 use sim::scenario::swarm::{SeedResult, SweepError, run_seed};
 
+use super::twice::{self, Twice};
 use crate::Ending;
 use crate::cli::{MergeArguments, SweepArguments};
 use crate::command::run::within;
@@ -39,30 +40,37 @@ pub(crate) fn run(arguments: &SweepArguments) -> io::Result<Ending> {
         ours && !known.contains(seed)
     };
     let count = if last == u64::MAX { 0 } else { (first..=last).filter(mine).count() };
-    let mut file = match &arguments.out {
-        None => None,
-        // What was half written is written anew.
-        Some(path) => {
-            let mut file = std::fs::File::create(path).map_err(|error| within(path, error))?;
-            write_lines(&mut file, &results)?;
-            Some(file)
-        }
-    };
+    let mut file = arguments.out.as_deref().map(|path| Lines::open(path, arguments.resume)).transpose()?;
     let started = Instant::now();
     let in_time = || arguments.lasts.is_none_or(|lasts| started.elapsed() < lasts.0);
     let progress = Progress::new(count.max(2), &Arc::new(AtomicU64::new(0)));
     let mut bad = 0;
     let mut wrong = None;
-    work_off(&plan, &draft, (first..=last).filter(mine), arguments.jobs.map(usize::from), in_time, |result| {
+    let mut parted = Vec::new();
+    let one = |seed| match arguments.twice {
+        false => run_seed(&plan, &draft, seed).map_err(Trouble::Wrong),
+        true => match twice::run(&arguments.scenario, seed) {
+            Ok(Twice::Same(result)) => Ok(result),
+            Ok(Twice::Parted(words)) => Err(Trouble::Parted(words)),
+            Ok(Twice::Failed(words)) => Err(Trouble::NotRun(words)),
+            Err(error) => Err(Trouble::NotRun(format!("seed {seed}: cannot start another process: {error}"))),
+        },
+    };
+    work_off((first..=last).filter(mine), arguments.jobs.map(usize::from), in_time, one, |result| {
         match result {
             Ok(result) => {
                 if let Some(file) = &mut file {
-                    write_lines(file, std::slice::from_ref(&result))?;
+                    file.add(&result)?;
                 }
                 bad += usize::from(result.verdict != Verdict::Passed);
                 results.push(result);
             }
-            Err(error) => wrong = wrong.take().or(Some(error)),
+            Err(Trouble::Parted(words)) => {
+                bad += 1;
+                parted.push(words);
+            }
+            Err(Trouble::NotRun(words)) => wrong = wrong.take().or(Some(words)),
+            Err(Trouble::Wrong(error)) => wrong = wrong.take().or(Some(error.to_string())),
         }
         progress.step(&plan.name, bad);
         Ok(())
@@ -72,12 +80,23 @@ pub(crate) fn run(arguments: &SweepArguments) -> io::Result<Ending> {
         writeln!(io::stderr(), "{error}")?;
         return Ok(Ending::WrongInput);
     }
-    results.sort_by_key(|result| result.seed);
-    if let Some(path) = &arguments.out {
-        let mut file = std::fs::File::create(path).map_err(|error| within(path, error))?;
-        write_lines(&mut file, &results)?;
+    if arguments.lines {
+        write_lines(&mut io::stdout().lock(), &results)?;
+        return Ok(ending(results.iter().map(|result| result.verdict)));
     }
-    tell(&results, Some(&arguments.scenario))
+    let in_order = results.is_sorted_by_key(|result| result.seed);
+    results.sort_by_key(|result| result.seed);
+    if let Some(path) = arguments.out.as_deref().filter(|_| !in_order) {
+        replace(path, &results)?;
+    }
+    let ending = tell(&results, Some(&arguments.scenario))?;
+    if !arguments.twice {
+        return Ok(ending);
+    }
+    let mut out = io::stdout().lock();
+    parted.iter().take(TOLD).try_for_each(|words| writeln!(out, "{words}"))?;
+    writeln!(out, "{} seeds run twice, {} went two ways", results.len() + parted.len(), parted.len())?;
+    Ok(if parted.is_empty() { ending } else { Ending::Failed })
 }
 
 /// Makes one sweep of several parts of it.
@@ -95,8 +114,7 @@ pub(crate) fn merge(arguments: &MergeArguments) -> io::Result<Ending> {
     }
     let results: Vec<SeedResult> = merged.into_values().collect();
     if let Some(path) = &arguments.out {
-        let mut file = std::fs::File::create(path).map_err(|error| within(path, error))?;
-        write_lines(&mut file, &results)?;
+        replace(path, &results)?;
     }
     tell(&results, None)
 }
@@ -128,12 +146,49 @@ fn write_lines(out: &mut impl Write, results: &[SeedResult]) -> io::Result<()> {
     out.flush()
 }
 
+/// Puts all results in the place of a file, or leaves it as it is: nothing in between.
+fn replace(path: &Path, results: &[SeedResult]) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = Path::new(&name);
+    let mut file = std::fs::File::create(new).map_err(|error| within(new, error))?;
+    write_lines(&mut file, results)?;
+    drop(file);
+    std::fs::rename(new, path).map_err(|error| within(path, error))
+}
+
+/// The file of results of a sweep under way. Whole lines are only ever added to it: whoever is killed in the middle leaves
+/// all that was there before, and at most a part of a last line.
+struct Lines(std::fs::File);
+
+impl Lines {
+    /// A new file; or to go on, the one there is, without what was half written.
+    fn open(path: &Path, resume: bool) -> io::Result<Lines> {
+        let words = |error| within(path, error);
+        let mut options = std::fs::OpenOptions::new();
+        if !resume {
+            std::fs::File::create(path).map_err(words)?;
+        }
+        let file = options.create(true).append(true).open(path).map_err(words)?;
+        if resume {
+            let text = std::fs::read(path).map_err(words)?;
+            let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            file.set_len(whole as u64).map_err(words)?;
+        }
+        Ok(Lines(file))
+    }
+
+    fn add(&mut self, result: &SeedResult) -> io::Result<()> {
+        write_lines(&mut self.0, std::slice::from_ref(result))
+    }
+}
+
 /// What a file of results holds. A last line that was cut short does not count.
 fn results_of(path: &Path) -> io::Result<Vec<SeedResult>> {
-    let text = std::fs::read_to_string(path).map_err(|error| within(path, error))?;
+    let text = std::fs::read(path).map_err(|error| within(path, error))?;
     let mut results = Vec::new();
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    for (number, line) in whole.lines().enumerate() {
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &text[..end]);
+    for (number, line) in String::from_utf8_lossy(whole).lines().enumerate() {
         let result = serde_json::from_str(line).map_err(|error| {
             let place = format!("{}:{}: {error}; it should be a line of `meshsim sweep`", path.display(), number + 1);
             io::Error::new(io::ErrorKind::InvalidData, place)
@@ -143,15 +198,23 @@ fn results_of(path: &Path) -> io::Result<Vec<SeedResult>> {
     Ok(results)
 }
 
-type Result1 = Result<SeedResult, SweepError>;
+/// Why a seed has no result.
+enum Trouble {
+    Wrong(SweepError),
+    /// It went two ways.
+    Parted(String),
+    /// Its process could not be run.
+    NotRun(String),
+}
+
+type Result1 = Result<SeedResult, Trouble>;
 
 /// Runs seeds on all processors, and hands results on in order of seeds.
 fn work_off(
-    plan: &Plan,
-    draft: &Draft,
     seeds: impl Iterator<Item = u64> + Send,
     jobs: Option<usize>,
     in_time: impl Fn() -> bool + Sync,
+    one: impl Fn(u64) -> Result1 + Sync,
     mut take: impl FnMut(Result1) -> io::Result<()>,
 ) -> io::Result<()> {
     let workers = jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -160,12 +223,12 @@ fn work_off(
     let (sender, receiver) = mpsc::sync_channel(workers * 64);
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            let (sender, seeds, stop, in_time) = (sender.clone(), &seeds, &stop, &in_time);
+            let (sender, seeds, stop, in_time, one) = (sender.clone(), &seeds, &stop, &in_time, &one);
             scope.spawn(move || {
                 while stop.load(Ordering::Relaxed) == 0 && in_time() {
                     let next = seeds.lock().ok().and_then(|mut seeds| seeds.next());
                     let Some((number, seed)) = next else { break };
-                    if sender.send((number, run_seed(plan, draft, seed))).is_err() {
+                    if sender.send((number, one(seed))).is_err() {
                         break;
                     }
                 }
@@ -198,7 +261,13 @@ fn tell(results: &[SeedResult], scenario: Option<&Path>) -> io::Result<Ending> {
         for fault in drawn.get("faults").and_then(|it| it.as_array()).into_iter().flatten() {
             writeln!(out, "    fault   {fault}")?;
         }
-        for (name, value) in drawn.as_object().into_iter().flatten().filter(|(name, _)| *name != "faults") {
+        for (word, list) in [("step", "steps"), ("load", "load")] {
+            for item in drawn.get(list).and_then(|it| it.as_array()).into_iter().flatten() {
+                writeln!(out, "    {word:<7} {item}")?;
+            }
+        }
+        let listed = ["faults", "steps", "load"];
+        for (name, value) in drawn.as_object().into_iter().flatten().filter(|(name, _)| !listed.contains(&&***name)) {
             writeln!(out, "    {name:<7} {value}")?;
         }
         if let Some(scenario) = scenario {

@@ -11,7 +11,7 @@ use proxy_core::host::{Dial, Stream};
 use super::flow::End;
 use super::resolver::{Resolver, Unresolved};
 use super::wire::Wire;
-use crate::record::{AppEvent, AppPod, FlowEnd, FlowId, Journal};
+use crate::record::{AppEvent, AppPod, Ending, FlowEnd, FlowId, Journal};
 
 /// An application in a pod. Cheap to clone.
 #[derive(Clone)]
@@ -138,6 +138,22 @@ pub(crate) struct Opened<H: Host> {
     pub(crate) to: SocketAddr,
 }
 
+/// A dial under way. One that nobody waits for any more, as when its process dies, gets no answer.
+struct Dialling<'c, H: Host> {
+    client: &'c Client<H>,
+    flow: FlowId,
+    over: bool,
+}
+
+impl<H: Host> Drop for Dialling<'_, H> {
+    fn drop(&mut self) {
+        if !self.over {
+            let event = AppEvent::Unanswered { flow: self.flow, ending: Ending::Killed };
+            self.client.journal.app(self.client.host.now(), event);
+        }
+    }
+}
+
 impl<H: Host> Client<H> {
     /// Opens a connection for `flow`, trying the target's addresses in order until one answers.
     pub(crate) async fn open(&self, flow: FlowId, target: &Target) -> Result<Opened<H>, OpenError> {
@@ -148,7 +164,10 @@ impl<H: Host> Client<H> {
             let to = SocketAddr::new(address, target.port);
             let (client, intended) = (self.pod.clone(), intended.clone());
             self.journal.app(self.host.now(), AppEvent::Dialled { flow, client, to, intended });
-            match self.host.dial(Dial::to(to)).await {
+            let mut dialling = Dialling { client: self, flow, over: false };
+            let dialled = self.host.dial(Dial::to(to)).await;
+            dialling.over = true;
+            match dialled {
                 Ok(stream) => {
                     let (local, peer) = (stream.local_addr(), stream.peer_addr());
                     let wire = Wire::new(stream);

@@ -4,12 +4,15 @@
 //! keeps what it has until it expires. Judged by each proxy's own word on the certificates it fetched, which hold for at
 //! least Δ_cert, and by why connections ended; not where a clock is wrong or where the two ends have no root in common,
 //! which only a rotation out of step brings about.
+//!
+//! And no tunnel opens under a certificate that has run out, at either end: both were fetched no longer ago than they are
+//! valid.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proxy_core::host::Instant;
-use proxy_core::telemetry::{ConnectionInfo, Event, Reason, Reporter};
+use proxy_core::telemetry::{ConnectionInfo, Event, Reason, Reporter, TunnelEvent};
 
 use super::disturbances::BREAKING;
 use super::{Checker, Finding, World};
@@ -33,6 +36,18 @@ impl Checker for CertificateContinuity {
             {
                 let error = error.as_deref().unwrap_or("no reason given");
                 findings.extend(self.judge(world, at, node, connection, *reason, error));
+            }
+            ObservationKind::Proxy { node, event: Event::Tunnel(tunnel) } => {
+                if let TunnelEvent::Opened { local, peer, local_identity, peer_identity, .. } = tunnel {
+                    for identity in [local_identity, peer_identity] {
+                        let late = self.has_run_out(world, at, node, &identity.to_string());
+                        findings.extend(late.map(|fetched| {
+                            Finding::new(format!("Whoever finds an old key of {identity} is believed."))
+                                .because(fetched, format!("the last certificate for {identity} was fetched"))
+                                .because(at, format!("{node} opened a tunnel under it, {local} to {peer}"))
+                        }));
+                    }
+                }
             }
             ObservationKind::ProxyLife { proxy, running: false, .. } => {
                 self.fetched.retain(|(of, _), _| of != proxy);
@@ -79,6 +94,15 @@ impl CertificateContinuity {
             return None;
         }
         Some(finding.because(at, format!("a connection failed for want of one: {error}")))
+    }
+
+    /// When the newest certificate of an identity was fetched, if even that must have run out and no clock was wrong.
+    fn has_run_out(&self, world: &World, at: Instant, node: &Arc<str>, identity: &str) -> Option<Instant> {
+        // Whoever uses it may be its proxy or one that has told us of none: the newest of all is the most lenient.
+        let newest = self.fetched.iter().filter(|((_, of), _)| of == identity).map(|(_, at)| *at).max()?;
+        let validity = world.deltas.certificate_validity + world.deltas.expiry;
+        let late = newest + validity < at && self.fetched.keys().any(|(proxy, _)| proxy == node);
+        (late && !world.disturbances.any(&[FaultKind::Clock], &[], newest)).then_some(newest)
     }
 
     fn holds(&self, world: &World, fetched: Instant, at: Instant) -> bool {

@@ -17,9 +17,28 @@ pub(super) struct Flows {
     pending: BTreeMap<FlowId, Pending>,
     /// Requests not yet answered, as their clients made them.
     requests: BTreeMap<FlowId, Request>,
-    /// Connections of waypoints, at their servers' ends: they carry requests of anybody, and are named by the first of
-    /// them that came.
-    relayed: BTreeSet<FlowId>,
+    relayed: Relayed,
+}
+
+/// Connections of waypoints, at their servers' ends: they carry requests of anybody, and are named by the first of them
+/// that came. A request that is tried again may give its name to several: they differ in the waypoint's end.
+#[derive(Default)]
+struct Relayed(BTreeMap<FlowId, BTreeSet<SocketAddr>>);
+
+impl Relayed {
+    fn opened(&mut self, name: FlowId, peer: SocketAddr) {
+        self.0.entry(name).or_default().insert(peer);
+    }
+
+    /// One of this name is over; false if there is none.
+    fn closed(&mut self, name: FlowId) -> bool {
+        let Some(peers) = self.0.get_mut(&name) else { return false };
+        peers.pop_first();
+        if peers.is_empty() {
+            self.0.remove(&name);
+        }
+        true
+    }
 }
 
 /// One HTTP request.
@@ -128,7 +147,7 @@ impl Flows {
             AppEvent::Accepted { connection, peer, request: Some(_), .. }
                 if truth.waypoint_at(peer.ip(), at).is_some() =>
             {
-                self.relayed.insert(*connection);
+                self.relayed.opened(*connection, *peer);
             }
             AppEvent::Accepted { connection, server, local, peer, .. } => {
                 if let Some(connection) = self.connections.get_mut(connection) {
@@ -146,7 +165,7 @@ impl Flows {
             }
             AppEvent::Resolved { .. } | AppEvent::HboneConnected { .. } => {}
             // What a waypoint's connection carried is no client's bytes, and its end no client's end.
-            AppEvent::Closed { connection, end: FlowEnd::Server, .. } if self.relayed.remove(connection) => {}
+            AppEvent::Closed { connection, end: FlowEnd::Server, .. } if self.relayed.closed(*connection) => {}
             AppEvent::Closed {
                 connection,
                 end,
@@ -160,9 +179,6 @@ impl Flows {
                 ..
             } => {
                 self.pending.remove(connection);
-                if *end == FlowEnd::Server && self.relayed.contains(connection) {
-                    return; // A waypoint's connection, which bears a name of one of its requests: not the client's.
-                }
                 if let Some(connection) = self.connections.get_mut(connection) {
                     let over = End {
                         at,
@@ -214,7 +230,7 @@ impl Flows {
 
     /// Whether servers hold connections of waypoints: those outlive the requests they carried.
     pub(super) fn holds_relayed(&self) -> bool {
-        !self.relayed.is_empty()
+        !self.relayed.0.is_empty()
     }
 
     /// Connections of which an end is still open.
@@ -231,5 +247,21 @@ impl Connection {
     /// Whether both ends are over; an end that never came to be counts as over.
     pub(super) fn is_over(&self) -> bool {
         self.client_end.is_some() && (self.server_end.is_some() || self.server.is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_was_tried_again_names_two_connections_of_a_waypoint() {
+        let mut relayed = Relayed::default();
+        let peer = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        relayed.opened(FlowId(1), peer(1));
+        relayed.opened(FlowId(1), peer(1));
+        relayed.opened(FlowId(1), peer(2));
+        assert!(relayed.closed(FlowId(1)) && relayed.closed(FlowId(1)));
+        assert!(!relayed.closed(FlowId(1)) && relayed.0.is_empty());
     }
 }

@@ -80,11 +80,23 @@ pub struct Deltas {
     pub convergence: Duration,
     /// Δ_cert: how long a certificate is good for at least. 12 h: proxies ask for a day and renew after half of it.
     pub certificate: Duration,
+    /// How long a certificate is good for at most: a day, or what the scenario says.
+    pub certificate_validity: Duration,
+    /// How long after that it may still be taken: 2 s, for a handshake under way.
+    pub expiry: Duration,
     /// From one end's finishing its direction to the other's seeing it, once it has read all. 2 s.
     pub half_close: Duration,
     /// How long anyone may wait for anything (a dial, an answer to it), from its beginning or from the end of the last
     /// fault. 60 s.
     pub wait: Duration,
+}
+
+impl Deltas {
+    /// With certificates that are good for so long. Nine tenths of it count as certain: a certificate is as old as the
+    /// request for it.
+    pub fn with_certificates_of(self, validity: Duration) -> Self {
+        Deltas { certificate: self.certificate.min(validity / 10 * 9), certificate_validity: validity, ..self }
+    }
 }
 
 impl Default for Deltas {
@@ -98,6 +110,8 @@ impl Default for Deltas {
             progress: Duration::from_secs(10),
             convergence: Duration::from_secs(40),
             certificate: Duration::from_secs(12 * 3600),
+            certificate_validity: Duration::from_secs(24 * 3600),
+            expiry: Duration::from_secs(2),
             half_close: Duration::from_secs(2),
             wait: Duration::from_secs(60),
         }

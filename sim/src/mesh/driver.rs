@@ -65,6 +65,9 @@ pub struct Mesh<G: Ground = Sim> {
     pub(super) faults: Faults,
     /// Where control plane and authority run.
     pub(super) home: NodeId,
+    /// Where the cluster's DNS runs, and its process while there is one.
+    names: Option<NodeId>,
+    pub(super) name_server: Option<G::Host>,
     pub(super) keys: KeyFetches<G::Host>,
     view: ClusterView,
     /// The truth changed and nobody has been told yet.
@@ -200,6 +203,8 @@ impl<G: Ground> Mesh<G> {
             journal,
             faults: Faults::default(),
             home,
+            names: None,
+            name_server: None,
             keys,
             changed: true,
             translation_planned: false,
@@ -210,23 +215,29 @@ impl<G: Ground> Mesh<G> {
         mesh.translate_addresses();
         mesh.start_control_plane().map_err(MeshError::ControlPlane)?;
         mesh.sync_nodes();
-        mesh.start_name_server();
+        mesh.serve_names();
         let applied = mesh.apply(manifests, &ApplyOptions::default()).map_err(MeshError::Manifests)?;
         Ok((mesh, applied))
     }
 
-    /// The cluster's DNS has a node of its own, in the first node's zone.
-    fn start_name_server(&self) {
-        let locality = self.cluster.nodes().next().map(|node| node.locality()).unwrap_or_default();
+    /// Starts the cluster's DNS, if it does not run. It has a node of its own, in the first node's zone.
+    pub(super) fn serve_names(&mut self) {
+        if self.name_server.is_some() {
+            return;
+        }
         let addresses = self.cluster.config().dns_addresses();
-        let node = self.ground.add_node(NodeSpec {
-            name: "cluster-dns".to_owned(),
-            zone: locality.zone.to_string(),
-            region: locality.region.to_string(),
-            addresses: addresses.clone(),
+        let node = *self.names.get_or_insert_with(|| {
+            let locality = self.cluster.nodes().next().map(|node| node.locality()).unwrap_or_default();
+            self.ground.add_node(NodeSpec {
+                name: "cluster-dns".to_owned(),
+                zone: locality.zone.to_string(),
+                region: locality.region.to_string(),
+                addresses: addresses.clone(),
+            })
         });
         let host = self.ground.process(self.ground.node_namespace(node), "name server");
-        NameServer::start(host, &addresses, self.view.clone(), self.journal.clone());
+        NameServer::start(host.clone(), &addresses, self.view.clone(), self.journal.clone());
+        self.name_server = Some(host);
     }
 
     /// Virtual time.

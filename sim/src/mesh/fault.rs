@@ -154,6 +154,9 @@ pub enum Fault {
     /// The control plane is gone, with its authority; at the end it is back, and resumes every stream. Proxies go on with
     /// what they know.
     ControlPlane,
+    /// The cluster's DNS is gone, and back at the end. What proxies know themselves they go on answering; other names do
+    /// not resolve. Open streams do not notice.
+    NameServer,
     /// The certificate authority has trouble. Open streams and valid certificates go on.
     Authority(AuthorityTrouble),
 }
@@ -163,7 +166,8 @@ impl Fault {
     pub fn kind(&self) -> FaultKind {
         match self {
             Fault::Network { effect: Effect::Reorder { .. } | Effect::Duplicate(_) | Effect::Delay(_), .. }
-            | Fault::SlowReader { .. } => FaultKind::Nuisance,
+            | Fault::SlowReader { .. }
+            | Fault::NameServer => FaultKind::Nuisance,
             Fault::Network { .. } => FaultKind::Network,
             Fault::Crash { .. }
             | Fault::Lose { .. }

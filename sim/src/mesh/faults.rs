@@ -12,6 +12,7 @@ use crate::cluster::{ObjectReference, owns};
 use crate::control::Availability;
 use crate::fabric::{ImpairmentId, LinkEnd};
 use crate::ground::Ground;
+use crate::ground::Process as _;
 use crate::node::{ClockModel, KillMode};
 use crate::record::{FaultFact, ObservationKind};
 use crate::wire::NodeId;
@@ -167,6 +168,11 @@ impl<G: Ground> Mesh<G> {
                 self.cut_off_all(None);
                 self.authority.set_availability(Availability::Refusing);
             }
+            Fault::NameServer => {
+                if let Some(host) = self.name_server.take() {
+                    host.kill(KillMode::Close);
+                }
+            }
             Fault::Authority(AuthorityTrouble::Down(availability)) => self.authority.set_availability(*availability),
             Fault::Authority(AuthorityTrouble::Slow(delay)) => self.authority.set_slow(Some(*delay)),
             Fault::Authority(AuthorityTrouble::Rotate(step)) => {
@@ -214,6 +220,7 @@ impl<G: Ground> Mesh<G> {
                 self.restore_all(None);
                 self.authority.set_availability(Availability::Answering);
             }
+            Fault::NameServer => self.serve_names(),
             Fault::Authority(AuthorityTrouble::Down(_)) => self.authority.set_availability(Availability::Answering),
             Fault::Authority(AuthorityTrouble::Slow(_)) => self.authority.set_slow(None),
             Fault::Authority(AuthorityTrouble::Rotate(_))

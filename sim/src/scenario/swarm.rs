@@ -1,5 +1,7 @@
 //! [`Drawn`]: what a seed of a sweep adds to a scenario. Plain data; applied to a [`Draft`] it is part of the scenario.
 
+mod mix;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use proxy_core::host::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::mix::{Cast, pick};
 use super::draft::Draft;
 use super::quantity::{Size, Time};
 use super::schema::fault::FaultStep;
@@ -37,6 +40,12 @@ pub struct Drawn {
     /// In order of drawing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<DrawnFault>,
+    /// Steps beyond the scenario's own: streams, and changes of what is written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Value>,
+    /// Loads beyond the scenario's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub load: Vec<Value>,
     /// Knobs and task order.
     #[serde(default)]
     pub tuning: TuningSection,
@@ -84,7 +93,11 @@ pub fn draw(plan: &Plan, seed: u64) -> Drawn {
     let dice = &mut seed.stream("sweep/order");
     drawn.tuning.task_order = (!one_in(4, dice)).then_some(OrderWay::Drawn);
     if !one_in(16, &mut seed.stream("sweep/quiet")) {
-        drawn.faults = faults(plan, &mut seed.stream("sweep/faults"));
+        let cast = Cast::of(plan);
+        let span = u64::try_from(span(plan).as_millis()).unwrap_or(u64::MAX).min(600_000);
+        drawn.faults = faults(plan, &cast.workloads, span, &mut seed.stream("sweep/faults"));
+        (drawn.steps, drawn.load) = mix::traffic(&cast, span, &mut seed.stream("sweep/traffic"));
+        drawn.steps.extend(mix::changes(&cast, span, &mut seed.stream("sweep/changes")));
         knobs(&mut drawn.tuning, &mut seed.stream("sweep/knobs"));
         let dice = &mut seed.stream("sweep/topology");
         drawn.nodes_more = dice.below(3);
@@ -103,30 +116,11 @@ fn knobs(tuning: &mut TuningSection, dice: &mut Rng) {
     tuning.connect_timeout = one_in(4, dice).then(|| millis(1000, 4000, dice));
     tuning.push_delay = one_in(2, dice).then(|| millis(1, 1500, dice));
     tuning.debounce = one_in(4, dice).then(|| millis(1, 1000, dice));
-    tuning.certificate_lifetime = one_in(4, dice).then(|| Time(Duration::from_secs(3600 * (1 + dice.below(24)))));
-}
-
-/// Deployments and pods of the manifests, as faults name them.
-fn workloads(plan: &Plan) -> Vec<String> {
-    let mut found = Vec::new();
-    for manifest in &plan.manifests {
-        for document in &manifest.documents {
-            let text = |path: &[&str]| {
-                let node = path.iter().try_fold(&document.root, |node, key| node.get(key));
-                node.and_then(|node| node.as_str())
-            };
-            let kind = match text(&["kind"]) {
-                Some("Deployment") => "deploy",
-                Some("Pod") => "pod",
-                _ => continue,
-            };
-            if let Some(name) = text(&["metadata", "name"]) {
-                let namespace = text(&["metadata", "namespace"]).unwrap_or(&manifest.options.namespace);
-                found.push(format!("{kind}/{name}.{namespace}"));
-            }
-        }
-    }
-    found
+    tuning.certificate_lifetime = one_in(4, dice).then(|| {
+        // Some so short that they are renewed, or run out, within the run.
+        let seconds = if one_in(2, dice) { 20 + dice.below(100) } else { 3600 * (1 + dice.below(24)) };
+        Time(Duration::from_secs(seconds))
+    });
 }
 
 /// From the start to the end of all that is written.
@@ -136,14 +130,12 @@ fn span(plan: &Plan) -> Duration {
     steps.max(loads).unwrap_or_default().max(Duration::from_secs(2))
 }
 
-fn faults(plan: &Plan, dice: &mut Rng) -> Vec<DrawnFault> {
+fn faults(plan: &Plan, pods: &[String], span: u64, dice: &mut Rng) -> Vec<DrawnFault> {
     let nodes: Vec<String> = plan.cluster.nodes.iter().map(|node| format!("node/{}", node.name)).collect();
-    let pods = workloads(plan);
-    let span = u64::try_from(span(plan).as_millis()).unwrap_or(u64::MAX).min(600_000);
     let mut drawn = Vec::new();
     for _ in 0..1 + dice.below(4) {
-        let node = nodes.get(dice.below(nodes.len().max(1) as u64) as usize).cloned().unwrap_or_default();
-        let pod = pods.get(dice.below(pods.len().max(1) as u64) as usize).cloned();
+        let node = pick(&nodes, dice).cloned().unwrap_or_default();
+        let pod = pick(pods, dice).cloned();
         let begins = span / 20 + dice.below(span * 3 / 4);
         let lasts = 50 + dice.below((span - span / 20 - begins).clamp(1, 8000));
         let Some(mut fault) = one(&node, pod.as_deref(), dice) else { continue };
@@ -167,7 +159,7 @@ fn one(node: &str, pod: Option<&str>, dice: &mut Rng) -> Option<Value> {
     let share = |most: u64, dice: &mut Rng| format!("{}%", 1 + dice.below(most));
     let time = |least: u64, below: u64, dice: &mut Rng| millis(least, below, dice).to_string();
     let place = if one_in(2, dice) { pod.unwrap_or(node) } else { node };
-    Some(match dice.below(20) {
+    Some(match dice.below(22) {
         0 => json!({ "partition": { "a": place } }),
         1 => json!({ "partition": { "a": place, "one_way": true } }),
         2 => json!({ "flap": { "a": place, "down": time(10, 500, dice), "up": time(10, 500, dice) } }),
@@ -194,6 +186,7 @@ fn one(node: &str, pod: Option<&str>, dice: &mut Rng) -> Option<Value> {
         }
         18 if one_in(2, dice) => json!({ "config": { "node": node, "cut": true } }),
         18 => json!({ "control_plane": "gone" }),
+        19 => json!({ "dns": "gone" }),
         _ => match dice.below(3) {
             0 => json!({ "authority": { "down": if one_in(2, dice) { "refusing" } else { "silent" } } }),
             1 => json!({ "authority": { "slow": time(10, 3000, dice) } }),
@@ -206,7 +199,8 @@ impl Drawn {
     /// Whether nothing was drawn that could excuse a missed expectation: the order of tasks cannot.
     pub fn excuses_nothing(&self) -> bool {
         let knobs = TuningSection { task_order: None, ..self.tuning.clone() };
-        self.faults.is_empty() && knobs == TuningSection::default() && self.nodes_more == 0 && self.latencies.is_empty()
+        let nothing_happens = self.faults.is_empty() && self.steps.is_empty() && self.load.is_empty();
+        nothing_happens && knobs == TuningSection::default() && self.nodes_more == 0 && self.latencies.is_empty()
     }
 
     /// Makes it part of a scenario, under this seed. Expectations are taken out where it may excuse them.
@@ -224,6 +218,11 @@ impl Drawn {
             // Its stream of chance stays the same whatever else is taken out.
             step["fault"]["name"] = format!("drawn-{number}").into();
             draft.list("steps").push(step);
+        }
+        for (name, more) in [("steps", &self.steps), ("load", &self.load)] {
+            if !more.is_empty() {
+                draft.list(name).extend(more.iter().cloned());
+            }
         }
         if let Ok(Value::Object(knobs)) = serde_json::to_value(&self.tuning)
             && let Some(own) = section(draft, "tuning")
@@ -273,15 +272,41 @@ impl std::fmt::Display for SweepError {
 
 impl std::error::Error for SweepError {}
 
-/// The scenario a seed makes of `draft`.
+/// The scenario a seed makes of `draft`, as data and as a plan. Steps and faults that have no place in it, as when the
+/// scenario itself takes away what they name, are not drawn.
 ///
 /// # Errors
-/// [`SweepError::Input`].
-pub fn drafted(plan: &Plan, draft: &Draft, seed: u64) -> Result<(Drawn, Draft), SweepError> {
-    let drawn = draw(plan, seed);
-    let mut draft = draft.clone();
-    drawn.apply(&mut draft, seed);
-    Ok((drawn, draft))
+/// [`SweepError::Input`], if it is none even so.
+pub fn drafted(plan: &Plan, draft: &Draft, seed: u64) -> Result<(Drawn, Draft, Plan), SweepError> {
+    let with = |drawn: &Drawn| {
+        let mut draft = draft.clone();
+        drawn.apply(&mut draft, seed);
+        draft.plan().map(|plan| (draft, plan))
+    };
+    let mut drawn = draw(plan, seed);
+    if let Ok((draft, plan)) = with(&drawn) {
+        return Ok((drawn, draft, plan));
+    }
+    let (faults, steps, load) =
+        (std::mem::take(&mut drawn.faults), std::mem::take(&mut drawn.steps), std::mem::take(&mut drawn.load));
+    keep_what_fits(&mut drawn, faults, |drawn| &mut drawn.faults, |drawn| with(drawn).is_ok());
+    keep_what_fits(&mut drawn, steps, |drawn| &mut drawn.steps, |drawn| with(drawn).is_ok());
+    keep_what_fits(&mut drawn, load, |drawn| &mut drawn.load, |drawn| with(drawn).is_ok());
+    with(&drawn).map(|(draft, plan)| (drawn, draft, plan)).map_err(SweepError::Input)
+}
+
+fn keep_what_fits<T>(
+    drawn: &mut Drawn,
+    items: Vec<T>,
+    list: impl Fn(&mut Drawn) -> &mut Vec<T>,
+    fits: impl Fn(&Drawn) -> bool,
+) {
+    for item in items {
+        list(drawn).push(item);
+        if !fits(drawn) {
+            list(drawn).pop();
+        }
+    }
 }
 
 /// Draws, runs and judges one seed. `plan` is that of `draft`.
@@ -289,9 +314,9 @@ pub fn drafted(plan: &Plan, draft: &Draft, seed: u64) -> Result<(Drawn, Draft), 
 /// # Errors
 /// As [`SweepError`] says.
 pub fn run_seed(plan: &Plan, draft: &Draft, seed: u64) -> Result<SeedResult, SweepError> {
-    let (drawn, draft) = drafted(plan, draft, seed)?;
+    let (drawn, _, plan) = drafted(plan, draft, seed)?;
     let sightings = Sightings::default();
-    let record = run_draft(&draft, Some(sightings.clone()))?;
+    let record = run_plan(&plan, Some(sightings.clone()))?;
     let expectations = drawn.excuses_nothing();
     let broken = broken(&record, expectations);
     Ok(SeedResult {
@@ -310,9 +335,11 @@ pub fn run_seed(plan: &Plan, draft: &Draft, seed: u64) -> Result<SeedResult, Swe
 /// # Errors
 /// As [`SweepError`] says.
 pub fn run_draft(draft: &Draft, sightings: Option<Sightings>) -> Result<RunRecord, SweepError> {
-    let plan = draft.plan().map_err(SweepError::Input)?;
-    run(&plan, &RunOptions { sightings, events_max: Some(EVENTS_MAX), ..RunOptions::default() })
-        .map_err(SweepError::Run)
+    run_plan(&draft.plan().map_err(SweepError::Input)?, sightings)
+}
+
+fn run_plan(plan: &Plan, sightings: Option<Sightings>) -> Result<RunRecord, SweepError> {
+    run(plan, &RunOptions { sightings, events_max: Some(EVENTS_MAX), ..RunOptions::default() }).map_err(SweepError::Run)
 }
 
 /// What did not hold in a run: ids of invariants in order, then `expectation` if those are asked for, `crash`.

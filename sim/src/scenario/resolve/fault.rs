@@ -149,6 +149,9 @@ fn read(cluster: &Cluster, step: &FaultStep) -> Read<(&'static str, String, Faul
     if step.control_plane.is_some() {
         found.push(("control_plane", (" gone".to_owned(), Fault::ControlPlane)));
     }
+    if step.dns.is_some() {
+        found.push(("dns", (" gone".to_owned(), Fault::NameServer)));
+    }
     if let Some(form) = &step.authority {
         found.push(("authority", authority(form)?));
     }

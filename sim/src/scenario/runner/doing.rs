@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -69,8 +69,10 @@ pub(super) struct Requests {
     pub(super) explain: bool,
     /// Those that are over, by number.
     pub(super) done: Arc<Mutex<BTreeMap<u32, HttpExchange>>>,
-    /// They are over by then, unless their client is gone.
+    /// They are over by then.
     pub(super) limit: Instant,
+    /// Alive while somebody makes them: their client may go away.
+    pub(super) makers: Weak<()>,
 }
 
 /// Begins the requests of a step.
@@ -88,6 +90,7 @@ pub(super) fn requests<H: Process>(clients: &Clients<H>, plan: &RequestPlan, now
         RequestKind::Grpc(_) => "gRPC".to_owned(),
         RequestKind::WebSocket(_) => "WebSocket".to_owned(),
     };
+    let maker = Arc::new(());
     let doing = Requests {
         client: client.pod.clone(),
         target: format!("{said} {target}"),
@@ -97,6 +100,7 @@ pub(super) fn requests<H: Process>(clients: &Clients<H>, plan: &RequestPlan, now
         explain: plan.explain,
         done: done.clone(),
         limit,
+        makers: Arc::downgrade(&maker),
     };
     let request = HttpRequest {
         target,
@@ -118,6 +122,7 @@ pub(super) fn requests<H: Process>(clients: &Clients<H>, plan: &RequestPlan, now
         keep_alive: plan.keep_alive,
         next: Arc::default(),
         done,
+        _maker: maker,
     };
     host.spawn("scenario requests", lane.run(lanes));
     Doing::Requests(doing)
@@ -135,6 +140,8 @@ struct Lane<H: Host> {
     /// The number of the next request, shared by all lanes.
     next: Arc<Mutex<u32>>,
     done: Arc<Mutex<BTreeMap<u32, HttpExchange>>>,
+    /// Shared by all lanes.
+    _maker: Arc<()>,
 }
 
 impl<H: Host> Lane<H> {
@@ -274,7 +281,10 @@ impl Doing {
     pub(super) fn is_over(&self, now: Instant, held: impl Fn(&str) -> Option<StreamHandle>) -> bool {
         match self {
             Doing::Done | Doing::Impossible { .. } | Doing::Check { .. } | Doing::Inspect { .. } => true,
-            Doing::Requests(requests) => requests.done.lock().len() >= requests.wanted || now >= requests.limit,
+            Doing::Requests(requests) => {
+                let all = requests.done.lock().len() >= requests.wanted;
+                all || now >= requests.limit || requests.makers.strong_count() == 0
+            }
             Doing::Stream { handle, plan, .. } => {
                 let report = handle.report();
                 report.closed.is_some() || plan.hold && report.established.is_some()

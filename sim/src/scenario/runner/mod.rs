@@ -218,7 +218,10 @@ impl<'p, G: Ground> Runner<'p, G> {
         let resolver = Arc::new(dns.map(|server| Resolver::of_cluster(server, domain)).unwrap_or_default());
         let clients = Clients { pods, view, resolver, journal: mesh.journal().clone() };
         // Whoever judges has to know what happened in which order to the nanosecond: only a simulation tells.
-        let oversight = mesh.ground().simulation().map(|_| Oversight::new(&plan.switched_off));
+        let oversight = mesh
+            .ground()
+            .simulation()
+            .map(|_| Oversight::new(&plan.switched_off, plan.tuning.certificate_lifetime.map(|it| it.0)));
         let lag = if oversight.is_some() { Duration::ZERO } else { LAG };
         let notices = plan.notices.iter().map(ToString::to_string).collect();
         let mut runner = Runner {

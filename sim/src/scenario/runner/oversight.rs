@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_core::host::Instant;
 
@@ -23,10 +24,12 @@ pub(super) struct Oversight {
 }
 
 impl Oversight {
-    pub(super) fn new(switched_off: &BTreeMap<String, String>) -> Self {
+    pub(super) fn new(switched_off: &BTreeMap<String, String>, certificates: Option<Duration>) -> Self {
         let off: BTreeSet<InvariantId> = switched_off.keys().filter_map(|id| id.parse().ok()).collect();
+        let deltas = Deltas::default();
+        let deltas = certificates.map_or(deltas, |validity| deltas.with_certificates_of(validity));
         Oversight {
-            checkers: Checkers::new(Deltas::default(), &off),
+            checkers: Checkers::new(deltas, &off),
             cluster: None,
             version: 0,
             acknowledged: BTreeMap::new(),
@@ -80,7 +83,7 @@ impl Oversight {
     }
 
     /// Δ_conv.
-    pub(super) fn convergence(&self) -> std::time::Duration {
+    pub(super) fn convergence(&self) -> Duration {
         self.checkers.deltas().convergence
     }
 

@@ -77,6 +77,9 @@ pub struct FaultStep {
     /// Control plane and authority are `gone`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control_plane: Option<Gone>,
+    /// The cluster's DNS is `gone`: nobody answers for what proxies do not know themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Gone>,
     /// The certificate authority is down or slow, or its root changes by a step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<AuthorityFault>,

@@ -63,7 +63,7 @@ fn draws_are_the_seeds_alone_and_end_within_the_span() {
         let drawn = draw(&plan, seed);
         assert_eq!(drawn, draw(&plan, seed));
         assert!(drawn.faults.iter().all(|fault| is_within(&plan, fault)), "{drawn:#?}");
-        let (_, draft) = drafted(&plan, &draft, seed).expect("a draft");
+        let (_, draft, _) = drafted(&plan, &draft, seed).expect("a draft");
         draft.plan().unwrap_or_else(|wrong| panic!("{wrong:#?}\n{}", draft.text()));
         kinds.extend(drawn.faults.iter().map(|it| {
             format!(
@@ -114,4 +114,19 @@ fn a_run_without_end_is_one_that_crashed() {
     assert_eq!(broken(&record, false), ["I12", "crash"]);
     let evidence = format!("{:?}", record.violations);
     assert!(evidence.contains("event limit") && evidence.contains("live tasks"), "{evidence}");
+}
+
+#[test]
+fn requests_end_with_their_client_and_nobody_waits_for_a_dial_of_the_dead() {
+    let (_, mut draft) = pair();
+    let steps = draft.list("steps");
+    steps.push(json!({ "at": "5s", "fault": { "partition": { "a": "deploy/server.shop" }, "for": "60s" } }));
+    let request = json!({ "from": "deploy/client.shop", "to": "http://server.shop/", "count": 500 });
+    steps.push(json!({ "at": "6s", "request": request }));
+    steps.push(json!({ "at": "7s", "fault": { "crash": { "pods": "deploy/client.shop" }, "for": "1s" } }));
+    let request = json!({ "from": "deploy/client.shop", "to": "http://server.shop/" });
+    steps.push(json!({ "at": "200s", "request": request }));
+    let record = run_draft(&draft, None).expect("a run");
+    assert!(record.violations.is_empty(), "{:#?}", record.violations);
+    assert!(record.virtual_time_ns < 250_000_000_000, "{}", record.virtual_time_ns);
 }
