@@ -94,7 +94,7 @@ impl Proxy {
         let outcome = until(&format!("{} to be ready", self.name), || {
             http(self.readiness, "GET /healthz/ready").is_ok_and(|(status, _)| status == 200)
         });
-        outcome.map(|()| ()).map_err(|error| io::Error::other(format!("{error}:\n{}", self.process.said())))?;
+        outcome.map_err(|error| io::Error::other(format!("{error}:\n{}", self.process.said())))?;
         Ok(self)
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct Applications {
 impl Applications {
     pub(crate) fn start(address: IpAddr) -> io::Result<Self> {
         for port in [ECHO, DENIED_PORT, DENIED_PRINCIPAL, NOT_ALLOWED] {
-            serve(TcpListener::bind((address, port))?, |stream| echo(stream));
+            serve(TcpListener::bind((address, port))?, echo);
         }
         let after_goodbye = Arc::new(AtomicU64::new(0));
         let counted = after_goodbye.clone();
