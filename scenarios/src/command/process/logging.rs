@@ -55,7 +55,10 @@ fn directive(text: &str) -> Result<String, String> {
         Some((scope, level)) => (Some(scope), level),
         None => (None, text),
     };
-    level.parse::<tracing::metadata::LevelFilter>().map_err(|_| format!("`{level}` is no level: say {LEVELS}"))?;
+    // Nothing at all would be taken for `error`.
+    if level.is_empty() || level.parse::<tracing::metadata::LevelFilter>().is_err() {
+        return Err(format!("`{level}` is no level: say {LEVELS}"));
+    }
     Ok(scope.map_or_else(|| level.to_owned(), |scope| format!("{scope}={level}")))
 }
 

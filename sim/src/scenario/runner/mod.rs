@@ -8,6 +8,7 @@ mod handlers;
 mod live;
 mod outcome;
 mod oversight;
+mod patience;
 mod tuning;
 mod watch;
 mod whole;
@@ -56,9 +57,6 @@ const QUIET: Duration = Duration::from_secs(2);
 /// How long the paths of connections that are over are kept, if nobody is known to ask for them.
 const REMEMBERED: Duration = Duration::from_secs(5);
 
-/// How much virtual time a run may take beyond what its steps and loads allow themselves: something waits that will never
-/// come.
-const PATIENCE: Duration = Duration::from_secs(3600);
 /// Events of a run at most, if [`RunOptions`] do not say.
 const EVENTS_MAX: u64 = 2_000_000_000;
 /// How much later than an answer reached its client a proxy may tell of it, where several threads carry a mesh.
@@ -329,19 +327,6 @@ impl<'p, G: Ground> Runner<'p, G> {
         }
         self.diverged = self.mesh.divergences();
         Ok(())
-    }
-
-    /// When everything that was set in motion must have come to an end.
-    fn patience(&self) -> Instant {
-        let steps = self.steps.iter().map(|taken| taken.doing.limit().unwrap_or(taken.step.at));
-        let loads = self.loads.iter().map(|(load, _)| {
-            let during = load.during.to.saturating_sub(load.during.from).as_nanos();
-            let requests = during * u128::from(load.rate.count) / load.rate.per.as_nanos().max(1);
-            // In the worst case each takes as long as it may, and its place for the next as well.
-            let turns = u32::try_from(requests / u128::from(load.concurrency.max(1))).unwrap_or(u32::MAX);
-            Instant::START + load.during.to + load.timeout.saturating_mul(turns.saturating_add(1))
-        });
-        steps.chain(loads).max().unwrap_or(Instant::START) + PATIENCE
     }
 
     fn is_over(&self, last_load: Option<Instant>) -> bool {
