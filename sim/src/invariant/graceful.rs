@@ -103,7 +103,8 @@ impl GracefulChange {
         let (reused, excused) =
             (began > connection.dialled, world.disturbances.any(&DELAYING, &pods, connection.dialled));
         // Only judged where one state decides, so that a refusal by policy is I1's.
-        if excused || states.len() != 1 || reused && began < change.from {
+        // A connection that is older than the change is a stream that lasts longer than the drain, whatever it carries.
+        if excused || states.len() != 1 || reused && connection.dialled < change.from {
             return;
         }
         if !super::policy::allows(world, connection) {

@@ -60,6 +60,8 @@ impl Mesh {
             let Some(runtime) = self.pods.get_mut(uid) else { return true };
             runtime.app = Some(Box::new(Stopping { host, waypoint: waypoint.clone() }));
             runtime.waypoint = Some(waypoint);
+            // From now on a change has arrived everywhere only once it has arrived here.
+            self.journal.record(self.sim.now(), ObservationKind::ProxyLife { node, proxy: name, running: true });
             self.agenda.add(self.sim.now() + PROBE_PERIOD, Work::Probe(uid.clone()));
         }
         true
