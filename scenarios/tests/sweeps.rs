@@ -84,3 +84,26 @@ fn what_holds_cannot_be_shrunk() {
     let (status, _, errors) = said(&output);
     assert!(status == 2 && errors.contains("everything holds"), "{errors}");
 }
+
+#[test]
+fn a_sweep_runs_every_seed_in_two_processes_and_finds_no_difference() {
+    let mut command = meshsim();
+    command.args(["sweep", SCENARIO, "--seeds", "1..6", "--twice"]);
+    let (status, out, error) = said(&command.output().expect("the command runs"));
+    assert_eq!(status, 0, "{out}{error}");
+    assert!(out.ends_with("6 seeds run twice, 0 went two ways\n"), "{out}");
+}
+
+#[test]
+fn going_on_adds_whole_lines_and_leaves_those_there_are_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("results");
+    sweep("1..3", &file, &[]);
+    let before = text(&file);
+    // Half a line that ends within a character.
+    let half = [before.as_bytes(), b"{\"seed\":4,\"x\":\"\xc3"].concat();
+    std::fs::write(&file, half).expect("a file");
+    sweep("1..5", &file, &["--resume"]);
+    let after = text(&file);
+    assert!(after.starts_with(&before) && after.lines().count() == 5, "{after}");
+}

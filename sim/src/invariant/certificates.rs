@@ -89,7 +89,8 @@ impl CertificateContinuity {
             let (_, fetched) = held.next().filter(|(_, fetched)| self.holds(world, **fetched, at))?;
             finding.because(*fetched, format!("that of {} got one for {theirs}", workload.node))
         };
-        let kinds = [BREAKING.as_slice(), &[FaultKind::Clock]].concat();
+        // A proxy that is being replaced may reset a handshake under way: what clients notice of that is I9's.
+        let kinds = [BREAKING.as_slice(), &[FaultKind::Clock, FaultKind::Graceful]].concat();
         if world.disturbances.any(&kinds, &[], own.min(at)) {
             return None;
         }

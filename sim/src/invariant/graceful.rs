@@ -12,7 +12,7 @@ use proxy_core::host::Instant;
 use proxy_core::telemetry::{Event, Reporter, TunnelEvent};
 
 use super::disturbances::DELAYING;
-use super::reference::endpoints;
+use super::reference::{Bound, bound, endpoints};
 use super::{Checker, Finding, World};
 use crate::record::{AppEvent, Ending, FaultKind, FlowId, Observation, ObservationKind};
 
@@ -103,10 +103,17 @@ impl GracefulChange {
         let (reused, excused) =
             (began > connection.dialled, world.disturbances.any(&DELAYING, &pods, connection.dialled));
         // Only judged where one state decides, so that a refusal by policy is I1's.
-        if excused || states.len() != 1 || reused && began < change.from {
+        // A connection that is older than the change is a stream that lasts longer than the drain, whatever it carries.
+        if excused || states.len() != 1 || reused && connection.dialled < change.from {
             return;
         }
-        if !super::policy::allows(world, connection) {
+        // Nor where a waypoint's policies may refuse it.
+        let judged_by_waypoint = states.iter().any(|(_, cluster)| {
+            let mut policies = cluster.authorization_policies().map(|policy| &policy.spec);
+            bound(cluster, connection.to.ip()) != Bound::Nobody
+                && policies.any(|policy| policy.target_ref.is_some() || !policy.target_refs.is_empty())
+        });
+        if judged_by_waypoint || !super::policy::allows(world, connection) {
             return;
         }
         findings.push(

@@ -84,6 +84,8 @@ pub struct Deltas {
     pub certificate_validity: Duration,
     /// How long after that it may still be taken: 2 s, for a handshake under way.
     pub expiry: Duration,
+    /// From the end of a fault to everybody's knowing whose peer is gone. 1 h: nine probes at three minutes, and then some.
+    pub keepalive: Duration,
     /// From one end's finishing its direction to the other's seeing it, once it has read all. 2 s.
     pub half_close: Duration,
     /// How long anyone may wait for anything (a dial, an answer to it), from its beginning or from the end of the last
@@ -112,6 +114,7 @@ impl Default for Deltas {
             certificate: Duration::from_secs(12 * 3600),
             certificate_validity: Duration::from_secs(24 * 3600),
             expiry: Duration::from_secs(2),
+            keepalive: Duration::from_secs(3600),
             half_close: Duration::from_secs(2),
             wait: Duration::from_secs(60),
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proxy_core::host::Instant;
 use proxy_core::telemetry::{ConnectionId, Event, Reporter, TunnelEvent};
 
+use super::disturbances::BREAKING;
 use super::{Checker, Finding, Quiescence, World};
 use crate::record::{Observation, ObservationKind};
 
@@ -70,6 +71,14 @@ impl Checker for Bounded {
         for (node, held) in &self.nodes {
             let mut finding = Finding::new("A long-lived mesh would run out of memory or descriptors.");
             let kept = world.flows.holds_relayed();
+            // Who lost a peer without a word notices by keepalive. Until then what was open during the fault may stay so.
+            let healed = world.disturbances.healed().unwrap_or(Instant::START);
+            let silent = |opened: Instant| {
+                at < healed + world.deltas.keepalive && world.disturbances.any(&BREAKING, &[], opened)
+            };
+            if held.connections.values().any(|one| silent(one.opened)) {
+                continue;
+            }
             for Connection { opened, name, .. } in held.connections.values().filter(|one| !(kept && one.relayed)) {
                 finding =
                     finding.because(*opened, format!("{name} was opened at the ztunnel of {node} and never closed"));

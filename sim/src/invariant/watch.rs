@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use proxy_core::host::Instant;
 
 use crate::record::{Journal, ObservationKind, WireFact};
-use crate::wire::{Alteration, Body, Flags, Payload, Segment, Sight, SightKind, Tap};
+use crate::wire::{Alteration, Body, Flags, Payload, Segment, Seq, Sight, SightKind, Tap};
 
 /// First byte of a TLS handshake record (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -19,8 +19,9 @@ const PROXY_MARK: u32 = 0x539;
 /// A [`Tap`] that writes [`WireFact`]s to the journal.
 pub struct WireWatch {
     journal: Journal,
-    /// Connections whose first bytes have not left yet: when they were opened.
-    opening: Mutex<BTreeMap<(SocketAddr, SocketAddr), Instant>>,
+    /// Connections whose first bytes have not left yet: when they were opened, and the number they begin with. A SYN that
+    /// is sent again opens nothing: who dialled did so before.
+    opening: Mutex<BTreeMap<(SocketAddr, SocketAddr), (Instant, Seq)>>,
 }
 
 impl WireWatch {
@@ -54,13 +55,15 @@ impl Tap for WireWatch {
         if opens(segment) {
             // Either side may speak first: both directions are of interest.
             let mut opening = self.opening.lock();
-            opening.insert((source, destination), sight.at);
-            opening.insert((destination, source), sight.at);
+            if opening.get(&(source, destination)).is_none_or(|(_, first)| *first != segment.seq) {
+                opening.insert((source, destination), (sight.at, segment.seq));
+                opening.insert((destination, source), (sight.at, segment.seq));
+            }
         } else if is_alert(&segment.payload) {
             // A server that cannot read its client's first words says so in the clear: no application's byte. What it
             // says next is looked at instead.
         } else if !segment.payload.is_empty() {
-            let Some(opened) = self.opening.lock().remove(&(source, destination)) else { return };
+            let Some((opened, _)) = self.opening.lock().remove(&(source, destination)) else { return };
             let tls = segment.payload.first() == Some(&TLS_HANDSHAKE);
             self.write(sight.at, WireFact::FirstBytes { source, destination, opened, tls });
         } else if segment.flags.contains(Flags::RST) || segment.flags.contains(Flags::FIN) {
@@ -87,15 +90,19 @@ fn opens(segment: &Segment) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{NamespaceId, Options, Packet, Seq};
+    use crate::wire::{NamespaceId, Options, Packet};
 
     const CLIENT: &str = "10.0.0.1:40000";
     const SERVER: &str = "10.0.0.2:15008";
 
-    fn sent(watch: &WireWatch, (from, to): (&str, &str), flags: Flags, payload: &[u8]) {
+    fn sent(watch: &WireWatch, ends: (&str, &str), flags: Flags, payload: &[u8]) {
+        sent_at(watch, Instant::START, Seq(1), ends, flags, payload);
+    }
+
+    fn sent_at(watch: &WireWatch, at: Instant, seq: Seq, (from, to): (&str, &str), flags: Flags, payload: &[u8]) {
         let address = |text: &str| text.parse().expect("an address");
         let segment = Segment {
-            seq: Seq(1),
+            seq,
             ack: Seq(1),
             flags,
             window: 1,
@@ -105,7 +112,7 @@ mod tests {
         };
         let packet = Packet { source: address(from), destination: address(to), body: Body::Tcp(segment) };
         watch.packet(&Sight {
-            at: Instant::START,
+            at,
             what: SightKind::Sent,
             namespace: NamespaceId(0),
             place: "",
@@ -138,5 +145,23 @@ mod tests {
         assert_eq!(told(&[&[TLS_ALERT, 3, 3, 0, 3, 2, 50]]), [false], "that is none");
         assert_eq!(told(&[&[TLS_HANDSHAKE, 3, 3]]), [true]);
         assert_eq!(told(&[b"GET / HTTP/1.1"]), [false]);
+    }
+
+    #[test]
+    fn a_connection_is_as_old_as_its_first_syn() {
+        let opened = |second: u32| {
+            let journal = Journal::new();
+            let watch = WireWatch::new(journal.clone());
+            let at = Instant::from_nanos;
+            sent_at(&watch, at(1), Seq(7), (CLIENT, SERVER), Flags::SYN, b"");
+            sent_at(&watch, at(2), Seq(second), (CLIENT, SERVER), Flags::SYN, b"");
+            sent_at(&watch, at(3), Seq(8), (CLIENT, SERVER), Flags::ACK, b"x");
+            journal.take().into_iter().find_map(|observation| match observation.kind {
+                ObservationKind::Wire(WireFact::FirstBytes { opened, .. }) => Some(opened.as_nanos()),
+                _ => None,
+            })
+        };
+        assert_eq!(opened(7), Some(1), "the same one, sent again");
+        assert_eq!(opened(9), Some(2), "another one between the same ends");
     }
 }

@@ -132,6 +132,8 @@ impl<G: Ground> Mesh<G> {
             gone.push(runtime.proxy.clone());
         }
         gone.into_iter().for_each(|proxy| self.tell_proxy(node, proxy, false));
+        // An upgrade whose proxies are both dead is over.
+        drained.iter().for_each(|_| self.end_upgrade(node));
     }
 
     fn tell_proxy(&self, node: &Arc<str>, proxy: Arc<str>, running: bool) {

@@ -63,6 +63,8 @@ impl<G: Ground> Mesh<G> {
             let Some(runtime) = self.pods.get_mut(uid) else { return true };
             runtime.app = Some(Box::new(Stopping { host, waypoint: waypoint.clone() }));
             runtime.waypoint = Some(waypoint);
+            // From now on a change has arrived everywhere only once it has arrived here.
+            self.journal.record(self.ground.now(), ObservationKind::ProxyLife { node, proxy: name, running: true });
             self.agenda.add(self.ground.now() + PROBE_PERIOD, Work::Probe(uid.clone()));
         }
         true

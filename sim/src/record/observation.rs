@@ -61,8 +61,9 @@ pub enum ObservationKind {
         /// What it said.
         answer: NameAnswer,
     },
-    /// A proxy of a node begins to run, or is gone with all it held. `proxy` is the name under which it acknowledges and
-    /// tells: the node's, with a number from the second on.
+    /// A proxy of a node, or a waypoint on it, begins to run, or is gone with all it held. `proxy` is the name under which it
+    /// acknowledges and tells: the node's, with a number from the second on; a waypoint's pod's. A node's first proxy is
+    /// there from the beginning and is not told.
     ProxyLife {
         /// Its node.
         node: Arc<str>,

@@ -32,7 +32,8 @@ impl Sightings {
     pub(super) fn observe(&self, observation: &Observation) {
         let goal = match &observation.kind {
             ObservationKind::Fault(fact) if fact.begins => "fault in force",
-            ObservationKind::ProxyLife { running: true, .. } => "proxy replaced",
+            // Waypoints begin too, and replace nobody.
+            ObservationKind::ProxyLife { node, proxy, running: true } if proxy.starts_with(&**node) => "proxy replaced",
             ObservationKind::App(AppEvent::Closed { ending: Ending::ResetByPeer, .. }) => {
                 "reset seen by an application"
             }

@@ -59,7 +59,8 @@ impl Timeline {
             }
             ObservationKind::ProxyLife { proxy, running, .. } => {
                 let what = if *running { "starts" } else { "is gone" };
-                state.instant(at, "process", &format!("ztunnel {proxy}"), what);
+                let kind = if proxy.contains('/') { "waypoint" } else { "ztunnel" };
+                state.instant(at, "process", &format!("{kind} {proxy}"), what);
             }
             ObservationKind::Enrollment { pod, enrolled } => {
                 let what = if *enrolled { "enters the mesh" } else { "leaves the mesh" };
