@@ -33,8 +33,8 @@ use std::path::Path;
 
 pub use plan::Plan;
 pub use runner::{
-    Entries, Forward, Handlers, LiveOptions, RunError, RunOptions, Settled, SettledPod, Tell, pod_owner, run, run_live,
-    run_with,
+    Announce, Entries, Forward, Handlers, LiveOptions, RunError, RunOptions, Settled, SettledPod, Tell, pod_owner, run,
+    run_live, run_with,
 };
 pub use timeline::Timeline;
 

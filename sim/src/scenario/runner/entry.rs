@@ -108,8 +108,8 @@ impl Entries {
     /// # Errors
     /// Objects that the cluster does not have, in words.
     pub(super) fn check(&self, cluster: &crate::cluster::Cluster) -> Result<(), String> {
-        let named = self.forwards.iter().map(|forward| &forward.from).chain(&self.otherwise);
-        named.map(|object| exists(cluster, object).map_err(|problem| problem.to_string())).collect()
+        let mut named = self.forwards.iter().map(|forward| &forward.from).chain(&self.otherwise);
+        named.try_for_each(|object| exists(cluster, object).map_err(|problem| problem.to_string()))
     }
 }
 

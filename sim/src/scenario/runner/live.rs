@@ -21,6 +21,9 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How long a mesh has to settle before it is said to be there all the same.
 const SETTLING: Duration = Duration::from_secs(20);
 
+/// What is called with a mesh that has settled.
+pub type Announce = Box<dyn FnOnce(&Settled)>;
+
 /// How a plan is run on real sockets.
 #[derive(Default)]
 pub struct LiveOptions {
@@ -33,7 +36,7 @@ pub struct LiveOptions {
     /// Hears what goes wrong with them.
     pub tell: Option<Tell>,
     /// Told once the mesh has settled.
-    pub settled: Option<Box<dyn FnOnce(&Settled)>>,
+    pub settled: Option<Announce>,
 }
 
 /// A mesh that has settled, for whoever is outside.

@@ -27,7 +27,7 @@ use proxy_core::host::Instant;
 use self::doing::Doing;
 pub use self::entry::{Entries, Forward, Tell, pod_owner};
 pub use self::handlers::Handlers;
-pub use self::live::{LiveOptions, Settled, SettledPod, run_live};
+pub use self::live::{Announce, LiveOptions, Settled, SettledPod, run_live};
 use self::oversight::Oversight;
 use self::tuning::tune;
 use self::world::{Clients, EchoEverywhere, LateView, LoadTraffic, Pods};
