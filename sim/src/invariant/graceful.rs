@@ -12,7 +12,7 @@ use proxy_core::host::Instant;
 use proxy_core::telemetry::{Event, Reporter, TunnelEvent};
 
 use super::disturbances::DELAYING;
-use super::reference::{Bound, bound, endpoints};
+use super::reference::{endpoints, is_judged_at_a_waypoint};
 use super::{Checker, Finding, World};
 use crate::record::{AppEvent, Ending, FaultKind, FlowId, Observation, ObservationKind};
 
@@ -107,13 +107,9 @@ impl GracefulChange {
         if excused || states.len() != 1 || reused && connection.dialled < change.from {
             return;
         }
-        // Nor where a waypoint's policies may refuse it.
-        let judged_by_waypoint = states.iter().any(|(_, cluster)| {
-            let mut policies = cluster.authorization_policies().map(|policy| &policy.spec);
-            bound(cluster, connection.to.ip()) != Bound::Nobody
-                && policies.any(|policy| policy.target_ref.is_some() || !policy.target_refs.is_empty())
-        });
-        if judged_by_waypoint || !super::policy::allows(world, connection) {
+        // Nor where a policy may refuse it at a waypoint, or refuse the waypoint.
+        let judged_otherwise = states.iter().any(|(_, cluster)| is_judged_at_a_waypoint(cluster, connection.to.ip()));
+        if judged_otherwise || !super::policy::allows(world, connection) {
             return;
         }
         findings.push(

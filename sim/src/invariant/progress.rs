@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proxy_core::host::Instant;
 
 use super::disturbances::DELAYING;
-use super::reference::{Attempt, Judgement, endpoints, judge};
+use super::reference::{Attempt, Judgement, endpoints, is_judged_at_a_waypoint, judge};
 use super::truth::Enrolled;
 use super::{Checker, Finding, Quiescence, World};
 use crate::record::{AppEvent, FlowId, Observation, ObservationKind};
@@ -75,6 +75,9 @@ fn judge_stalled(world: &World, at: Instant, since: Instant, flow: FlowId, conne
     };
     let mut pods: Vec<&str> = vec![&connection.client.uid];
     for (_, cluster) in states {
+        if is_judged_at_a_waypoint(cluster, connection.to.ip()) {
+            return None;
+        }
         let serving = endpoints(cluster, connection.to)?;
         if serving.is_empty() {
             return None;

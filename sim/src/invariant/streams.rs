@@ -76,15 +76,7 @@ impl Checker for ByteExact {
             else {
                 continue;
             };
-            // A word that a fault swallowed is made up for by keepalive, in its own time.
-            let ends: Vec<&str> = [Some(&connection.client.uid), connection.server.as_ref().map(|it| &it.pod.uid)]
-                .into_iter()
-                .flatten()
-                .map(|uid| &**uid)
-                .collect();
-            let swallowed = world.disturbances.any(&BREAKING, &ends, connection.dialled);
-            let healed = world.disturbances.healed().unwrap_or(Instant::START);
-            if swallowed && at < healed + world.deltas.keepalive {
+            if may_be_untold(world, at, connection) {
                 continue;
             }
             findings.push(
@@ -175,6 +167,14 @@ impl ByteExact {
     }
 }
 
+/// Whether a fault may have swallowed an end's last word: keepalive makes up for it, in its own time.
+fn may_be_untold(world: &World, at: Instant, connection: &Connection) -> bool {
+    let server = connection.server.as_ref().map(|server| &*server.pod.uid);
+    let ends: Vec<&str> = [Some(&*connection.client.uid), server].into_iter().flatten().collect();
+    let healed = world.disturbances.healed().unwrap_or(Instant::START);
+    at < healed + world.deltas.keepalive && world.disturbances.any(&BREAKING, &ends, connection.dialled)
+}
+
 /// The end of one direction must arrive while the other is still usable.
 fn half_close(
     world: &World,
@@ -187,7 +187,8 @@ fn half_close(
 ) {
     let Some(finished) = writer.finished else { return };
     let waited_in_vain = reader.waiting && !reader.read_to_end && reader.received.bytes == writer.sent.bytes;
-    if waited_in_vain && reader.at >= finished + world.deltas.half_close {
+    let late = waited_in_vain && reader.at >= finished + world.deltas.half_close;
+    if late && !may_be_untold(world, at, connection) {
         findings.push(
             Finding::new(format!("{} and {} wait for each other.", connection.client, connection.intended))
                 .because(connection.dialled, format!("flow {id}: {} dialled {}", connection.client, connection.to))

@@ -18,6 +18,12 @@ pub(in crate::invariant) enum Bound {
     Unclear,
 }
 
+/// Whether policies are judged of what goes to `address` as others than the client's and the server's proxies see it: a
+/// waypoint stands before it, which has its own view of a request and, towards the server, an identity of its own.
+pub(in crate::invariant) fn is_judged_at_a_waypoint(cluster: &Cluster, address: IpAddr) -> bool {
+    bound(cluster, address) != Bound::Nobody && cluster.authorization_policies().next().is_some()
+}
+
 /// Which waypoint traffic to `address` must pass: a service's for its virtual address, a workload's for a pod's.
 pub(in crate::invariant) fn bound(cluster: &Cluster, address: IpAddr) -> Bound {
     if let Some(service) = cluster.services().find(|service| service.cluster_ips().contains(&address)) {
