@@ -99,6 +99,8 @@ pub(super) struct State {
     // All bytes to be sent, as far as known, the first line included.
     pub(super) due: u64,
     pub(super) first_wrong: Option<u64>,
+    /// Nothing more comes from the other side.
+    pub(super) read_over: bool,
 }
 
 impl State {

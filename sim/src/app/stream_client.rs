@@ -42,7 +42,7 @@ impl<H: Host> Client<H> {
             error: None,
         };
         let due = first_line(flow).len() as u64 + spec.send;
-        let state = Mutex::new(State { report, due, first_wrong: None });
+        let state = Mutex::new(State { report, due, first_wrong: None, read_over: false });
         let shared = Arc::new(Shared { state, progress: Notify::new() });
         let (orders, inbox) = mpsc::unbounded_channel();
         let talk = Talk { client: self.clone(), flow, spec, shared: shared.clone() };
@@ -184,7 +184,13 @@ impl<H: Host> Talk<H> {
             match happened {
                 Happened::ReadOver(Ok(())) => {
                     reading = false;
-                    let whole = self.shared.state.lock().is_whole();
+                    let whole = {
+                        let mut state = self.shared.state.lock();
+                        state.read_over = true;
+                        state.is_whole()
+                    };
+                    // Whoever waits for the rest waits in vain.
+                    self.shared.progress.notify_waiters();
                     // A held stream whose other side is done is of no more use; any other still has things to send.
                     if whole || !writing || self.spec.hold {
                         return if whole || self.spec.hold && self.came_back() {
@@ -286,6 +292,9 @@ impl<H: Host> Talk<H> {
                 let progress = self.shared.progress.notified();
                 if self.spec.read == Reading::Nothing || self.shared.state.lock().is_whole() {
                     return Ok(Done::Close);
+                }
+                if self.shared.state.lock().read_over {
+                    return Ok(Done::Finished);
                 }
                 progress.await;
             }
