@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &SweepArguments) -> io::Result<Ending> {
     let one = |seed| match arguments.twice {
         false => run_seed(&plan, &draft, seed).map_err(Trouble::Wrong),
         true => match twice::run(&arguments.scenario, seed) {
-            Ok(Twice::Same(result)) => Ok(result),
+            Ok(Twice::Same(result)) => Ok(*result),
             Ok(Twice::Parted(words)) => Err(Trouble::Parted(words)),
             Ok(Twice::Failed(words)) => Err(Trouble::NotRun(words)),
             Err(error) => Err(Trouble::NotRun(format!("seed {seed}: cannot start another process: {error}"))),

@@ -9,7 +9,7 @@ use sim::scenario::swarm::SeedResult;
 /// What came of it.
 pub(super) enum Twice {
     /// Both went the same way.
-    Same(SeedResult),
+    Same(Box<SeedResult>),
     /// They did not, in words.
     Parted(String),
     /// One could not be run, in the words of its process.
@@ -36,7 +36,7 @@ pub(super) fn run(scenario: &Path, seed: u64) -> io::Result<Twice> {
     }
     let (second, first) = (results.pop(), results.pop());
     Ok(match (first, second) {
-        (Some(first), Some(second)) if first == second => Twice::Same(first),
+        (Some(first), Some(second)) if first == second => Twice::Same(Box::new(first)),
         (first, second) => {
             let digest = |result: Option<SeedResult>| result.map(|result| result.digest).unwrap_or_default();
             let (first, second) = (digest(first), digest(second));

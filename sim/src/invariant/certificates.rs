@@ -37,16 +37,17 @@ impl Checker for CertificateContinuity {
                 let error = error.as_deref().unwrap_or("no reason given");
                 findings.extend(self.judge(world, at, node, connection, *reason, error));
             }
-            ObservationKind::Proxy { node, event: Event::Tunnel(tunnel) } => {
-                if let TunnelEvent::Opened { local, peer, local_identity, peer_identity, .. } = tunnel {
-                    for identity in [local_identity, peer_identity] {
-                        let late = self.has_run_out(world, at, node, &identity.to_string());
-                        findings.extend(late.map(|fetched| {
-                            Finding::new(format!("Whoever finds an old key of {identity} is believed."))
-                                .because(fetched, format!("the last certificate for {identity} was fetched"))
-                                .because(at, format!("{node} opened a tunnel under it, {local} to {peer}"))
-                        }));
-                    }
+            ObservationKind::Proxy {
+                node,
+                event: Event::Tunnel(TunnelEvent::Opened { local, peer, local_identity, peer_identity, .. }),
+            } => {
+                for identity in [local_identity, peer_identity] {
+                    let late = self.has_run_out(world, at, node, &identity.to_string());
+                    findings.extend(late.map(|fetched| {
+                        Finding::new(format!("Whoever finds an old key of {identity} is believed."))
+                            .because(fetched, format!("the last certificate for {identity} was fetched"))
+                            .because(at, format!("{node} opened a tunnel under it, {local} to {peer}"))
+                    }));
                 }
             }
             ObservationKind::ProxyLife { proxy, running: false, .. } => {
