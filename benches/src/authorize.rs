@@ -40,6 +40,21 @@ fn policy(index: usize, matches: bool) -> Authorization {
     }
 }
 
+/// The same, each with ten rules: nine that name somebody else come before its own.
+pub fn policies_of_ten_rules(count: usize) -> Vec<Arc<Authorization>> {
+    let with_others = |policy: &Arc<Authorization>| {
+        let mut policy = Authorization::clone(policy);
+        let other = |number: usize| {
+            let principal = exact(&format!("cluster.local/ns/other-{number}/sa/backend"));
+            Rule { clauses: vec![Clause { matches: vec![Match { principals: vec![principal], ..Match::default() }] }] }
+        };
+        let own = std::mem::take(&mut policy.rules);
+        policy.rules = (0..9).map(other).chain(own).collect();
+        Arc::new(policy)
+    };
+    policies(count).iter().map(with_others).collect()
+}
+
 fn exact(text: &str) -> StringMatch {
     StringMatch::Exact(text.into())
 }
@@ -63,5 +78,11 @@ pub fn benchmarks(criterion: &mut Criterion) {
         assert!(decide().verdict.is_allowed(), "the last policy allows it");
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| bencher.iter(decide));
     }
+    // Every policy with ten rules, of which only the very last of the last policy matches.
+    let policies = policies_of_ten_rules(10_000);
+    let decide = || authorize(policies.iter().map(Arc::as_ref), &connection);
+    assert!(decide().verdict.is_allowed(), "the last policy allows it");
+    group.sample_size(20);
+    group.bench_function("10000_of_10_rules", |bencher| bencher.iter(decide));
     group.finish();
 }

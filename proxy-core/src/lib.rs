@@ -3,7 +3,7 @@
 //! This file is the map. Each folder imports only folders above it:
 //!
 //! - [`host`]: the one door to time, randomness, sockets and tasks.
-//! - [`net`]: names and addresses, the byte pump, drain signals.
+//! - [`net`]: names and addresses, the byte pump, drain signals, SOCKS5.
 //! - [`identity`]: SPIFFE names, workload certificates, when to refresh them.
 //! - [`request`]: what a decision may know of an HTTP request: its head, its claims, its normalised path.
 //! - [`policy`]: layer-4 and layer-7 authorization as plain functions over data.

@@ -7,6 +7,11 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sim::scenario::quantity::Time;
 
+use crate::command::control_plane::ControlPlaneArguments;
+use crate::command::gate::GateArguments;
+use crate::command::live::LiveArguments;
+use crate::command::parity::ParityArguments;
+use crate::command::waypoint::WaypointArguments;
 use crate::command::ztunnel::ZtunnelArguments;
 
 const EXAMPLES: &str = "\
@@ -22,6 +27,7 @@ Examples:
   meshsim run shop.yaml --report out                       a page to look at
   meshsim sweep shop.yaml --seeds 1..1000                  the same, with faults each seed draws
   meshsim shrink shop.yaml --seed 17 --out small.yaml      the smallest scenario that fails like seed 17
+  meshsim gate --baseline gate.json                        what moved since: packets, bytes, latencies, handshakes
   meshsim explain shop.yaml --request 3                    who decided what on its way
   meshsim list                                             what there is, and what it proves
 
@@ -52,10 +58,20 @@ pub(crate) enum Command {
     Merge(MergeArguments),
     /// Find the smallest scenario that fails the same way
     Shrink(ShrinkArguments),
+    /// Compare exact figures of scenarios with a baseline
+    Gate(GateArguments),
     /// Print the JSON Schema of scenario files
     Schema(SchemaArguments),
+    /// Bring the mesh of a scenario up on this machine, on real sockets and in real time
+    Live(Box<LiveArguments>),
+    /// Run scenarios simulated and on real sockets, and compare what they come to
+    Parity(ParityArguments),
     /// One node proxy on real sockets, for one workload
     Ztunnel(Box<ZtunnelArguments>),
+    /// One waypoint on real sockets, with routes and policies from manifests
+    Waypoint(Box<WaypointArguments>),
+    /// A control plane on a real port: configuration and certificates for proxies, from manifests
+    ControlPlane(Box<ControlPlaneArguments>),
 }
 
 #[derive(Args, Debug)]

@@ -29,7 +29,7 @@ enum Ending {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if !matches!(cli.command, Command::Ztunnel(_)) {
+    if !matches!(cli.command, Command::Ztunnel(_) | Command::Waypoint(_) | Command::ControlPlane(_)) {
         log_if_asked();
     }
     let ended = match cli.command {
@@ -40,8 +40,13 @@ fn main() -> ExitCode {
         Command::Sweep(arguments) => command::sweep::run(&arguments),
         Command::Merge(arguments) => command::sweep::merge(&arguments),
         Command::Shrink(arguments) => command::shrink::run(&arguments),
+        Command::Gate(arguments) => command::gate::run(&arguments),
         Command::Schema(arguments) => command::schema::run(&arguments),
+        Command::Live(arguments) => command::live::run(&arguments),
+        Command::Parity(arguments) => command::parity::run(&arguments),
         Command::Ztunnel(arguments) => command::ztunnel::run(&arguments),
+        Command::Waypoint(arguments) => command::waypoint::run(&arguments),
+        Command::ControlPlane(arguments) => command::control_plane::run(&arguments),
     };
     match ended {
         Ok(Ending::Held) => ExitCode::SUCCESS,

@@ -15,6 +15,8 @@
 //! - [`record`]: what a run leaves behind; plain data.
 //! - [`control`]: the control plane: translation, delivery, the certificate authority.
 //! - [`app`]: echo servers and clients in the pods, generic over `Host`.
+//! - [`ground`]: what a mesh stands on, and the simulated one.
+//! - [`loopback`]: the ground on real sockets.
 //! - [`mesh`]: a cluster that runs.
 //! - [`invariant`]: what every run is held to, by oracles that share no code with the proxies.
 //! - [`scenario`]: the scenario language and its runner.
@@ -26,7 +28,9 @@ pub mod draws;
 pub mod event;
 pub mod exec;
 pub mod fabric;
+pub mod ground;
 pub mod invariant;
+pub mod loopback;
 pub mod mesh;
 pub mod node;
 pub mod pcap;

@@ -6,15 +6,12 @@ use crate::form::{PolicyForm, ServiceForm, WorkloadForm};
 use crate::host::{Host, WallTime};
 use crate::identity::store::CertificateState;
 use crate::identity::{CertificateAuthority, Identity};
+use crate::state::Snapshot;
 use crate::telemetry::{ConnectionSecurity, Reporter};
 use crate::tls::{self, pem};
 use crate::ztunnel::{LiveConnection, Ztunnel};
 
 pub(super) fn dump<H: Host, C: CertificateAuthority>(ztunnel: &Ztunnel<H, C>, settings: &Value) -> Value {
-    let snapshot = ztunnel.state().snapshot();
-    let workloads: Vec<_> = snapshot.workloads().map(|workload| WorkloadForm::write(workload)).collect();
-    let services: Vec<_> = snapshot.services().map(|service| ServiceForm::write(service, &snapshot)).collect();
-    let policies: Vec<_> = snapshot.policies().map(|policy| PolicyForm::write(policy)).collect();
     let certificates: Vec<Value> =
         ztunnel.certificates().list().iter().map(|(identity, state)| certificate(identity, state)).collect();
     let up = if ztunnel.is_ready() { "Up" } else { "Pending" };
@@ -36,17 +33,27 @@ pub(super) fn dump<H: Host, C: CertificateAuthority>(ztunnel: &Ztunnel<H, C>, se
         });
         states.insert(info.uid.to_string(), state);
     }
+    let mut dump = known(&ztunnel.state().snapshot(), settings);
+    dump["certificates"] = certificates.into();
+    dump["workloadState"] = states.into();
+    dump
+}
+
+/// What a proxy of any kind was told.
+pub(super) fn known(snapshot: &Snapshot, settings: &Value) -> Value {
+    let workloads: Vec<_> = snapshot.workloads().map(|workload| WorkloadForm::write(workload)).collect();
+    let services: Vec<_> = snapshot.services().map(|service| ServiceForm::write(service, snapshot)).collect();
+    let policies: Vec<_> = snapshot.policies().map(|policy| PolicyForm::write(policy)).collect();
     json!({
         "workloads": workloads,
         "services": services,
         "policies": policies,
         // Endpoints of services not known yet: here they are kept with their workloads.
         "stagedServices": {},
-        "staticConfig": {},
+        // Local files are read before, and shown as what they came to.
+        "staticConfig": {"workloads": [], "services": [], "policies": []},
         "version": {"version": env!("CARGO_PKG_VERSION"), "gitTag": env!("CARGO_PKG_VERSION")},
         "config": settings,
-        "certificates": certificates,
-        "workloadState": states,
     })
 }
 

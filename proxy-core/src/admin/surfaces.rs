@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::identity::CertificateAuthority;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{OPENMETRICS_CONTENT_TYPE, TEXT_CONTENT_TYPE};
+use crate::waypoint::Waypoint;
 use crate::ztunnel::Ztunnel;
 
 /// Where upstream's administration is.
@@ -84,17 +85,36 @@ pub fn metrics(metrics: Arc<Metrics>) -> impl Fn(&Request) -> Reply + Send + Syn
 }
 
 const FRONT_PAGE: &str = "<!DOCTYPE html>
-<html><head><title>ztunnel</title></head><body><h1>ztunnel</h1><ul>
+<html><head><title>{title}</title></head><body><h1>{title}</h1><ul>
 <li><a href=\"config_dump\">config_dump</a>: what the proxy knows</li>
 <li>POST logging: the log level; ?level=debug, ?level=scope:debug, ?reset</li>
 <li>POST quitquitquit: drain and end</li>
 </ul></body></html>
 ";
 
-/// `/`, `/config_dump`, `/logging`, `/quitquitquit`. `settings` appear under `config`; `quit` begins the drain.
+/// `/`, `/config_dump`, `/logging`, `/quitquitquit` of a node proxy. `settings` appear under `config`; `quit` begins the drain.
 pub fn admin<H: Host, C: CertificateAuthority>(
     ztunnel: Ztunnel<H, C>,
     settings: serde_json::Value,
+    levels: Arc<dyn LogLevels>,
+    quit: impl Fn() + Send + Sync + 'static,
+) -> impl Fn(&Request) -> Reply + Send + Sync + 'static {
+    administration("ztunnel", move || dump::dump(&ztunnel, &settings), levels, quit)
+}
+
+/// The same of a waypoint.
+pub fn waypoint_admin<H: Host, C: CertificateAuthority>(
+    waypoint: Waypoint<H, C>,
+    settings: serde_json::Value,
+    levels: Arc<dyn LogLevels>,
+    quit: impl Fn() + Send + Sync + 'static,
+) -> impl Fn(&Request) -> Reply + Send + Sync + 'static {
+    administration("waypoint", move || dump::known(&waypoint.state().snapshot(), &settings), levels, quit)
+}
+
+fn administration(
+    title: &'static str,
+    dump: impl Fn() -> serde_json::Value + Send + Sync + 'static,
     levels: Arc<dyn LogLevels>,
     quit: impl Fn() + Send + Sync + 'static,
 ) -> impl Fn(&Request) -> Reply + Send + Sync + 'static {
@@ -102,11 +122,11 @@ pub fn admin<H: Host, C: CertificateAuthority>(
         let is_post = request.method == "POST";
         match request.path.as_str() {
             "/" => {
-                let body = FRONT_PAGE.to_owned();
+                let body = FRONT_PAGE.replace("{title}", title);
                 Reply { status: StatusCode::OK, content_type: "text/html; charset=utf-8", body }
             }
             "/config_dump" => {
-                let mut body = format!("{:#}", dump::dump(&ztunnel, &settings));
+                let mut body = format!("{:#}", dump());
                 body.push('\n');
                 Reply { status: StatusCode::OK, content_type: "application/json", body }
             }

@@ -20,4 +20,4 @@ pub use channel::{Call, Channel, Endpoint, EndpointTls};
 pub use frame::encode;
 pub use server::{Acceptor, IncomingCall, ServerCall, ServerConnection};
 pub use settings::GrpcSettings;
-pub use status::{Code, Status};
+pub use status::{Code, Status, percent_decode, percent_encode};

@@ -48,6 +48,39 @@ impl Code {
         Code::Unauthenticated,
     ];
 
+    /// Their names on the wire of other systems (`PERMISSION_DENIED`), each at the place its number says.
+    pub const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+
+    /// What an HTTP status stands for where a call has no `grpc-status` (gRPC's http-grpc-status-mapping).
+    pub fn from_http(status: u16) -> Self {
+        match status {
+            400 => Code::Internal,
+            401 => Code::Unauthenticated,
+            403 => Code::PermissionDenied,
+            404 => Code::Unimplemented,
+            429 | 502..=504 => Code::Unavailable,
+            _ => Code::Unknown,
+        }
+    }
+
     /// The code of this number; numbers nobody knows are [`Code::Unknown`].
     pub fn from_number(number: u64) -> Self {
         usize::try_from(number).ok().and_then(|at| Code::ALL.get(at)).copied().unwrap_or(Code::Unknown)
@@ -93,15 +126,7 @@ impl Status {
 
     /// What an answer means whose HTTP status is not 200.
     pub(super) fn from_http(status: StatusCode) -> Self {
-        let code = match status.as_u16() {
-            400 => Code::Internal,
-            401 => Code::Unauthenticated,
-            403 => Code::PermissionDenied,
-            404 => Code::Unimplemented,
-            429 | 502..=504 => Code::Unavailable,
-            _ => Code::Unknown,
-        };
-        Status::new(code, format!("the server answered HTTP {status}; does it speak gRPC?"))
+        Status::new(Code::from_http(status.as_u16()), format!("the server answered HTTP {status}; does it speak gRPC?"))
     }
 
     /// The status in trailers, or in headers of an answer that consists of nothing else. `None` if there is none.
@@ -115,7 +140,7 @@ impl Status {
         headers.insert(STATUS, HeaderValue::from(self.code as u16));
         // Encoded text is printable ASCII.
         if !self.message.is_empty()
-            && let Ok(message) = HeaderValue::from_str(&percent_encode(&self.message))
+            && let Ok(message) = HeaderValue::from_str(&percent_encode(&self.message, MESSAGE_MAX))
         {
             headers.insert(MESSAGE, message);
         }
@@ -134,11 +159,12 @@ impl std::error::Error for Status {}
 /// The longest text sent: a peer's limit on headers must not turn an explanation into a broken stream.
 const MESSAGE_MAX: usize = 8 << 10;
 
-/// Printable ASCII but `%` as it is, all other bytes as `%XX`; cut when long.
-fn percent_encode(text: &str) -> String {
+/// A `grpc-message` as it is written in a header: printable ASCII but `%` as it is, all other bytes as `%XX`; cut at `max`
+/// bytes, never within an escape.
+pub fn percent_encode(text: &str, max: usize) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if encoded.len() + 3 > MESSAGE_MAX {
+        if encoded.len().saturating_add(3) > max {
             break;
         }
         if (b' '..=b'~').contains(&byte) && byte != b'%' {
@@ -151,7 +177,7 @@ fn percent_encode(text: &str) -> String {
 }
 
 /// The reverse; what is not an encoding stays as it is, and what is no UTF-8 is replaced.
-fn percent_decode(encoded: &[u8]) -> String {
+pub fn percent_decode(encoded: &[u8]) -> String {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded;
     while let [first, more @ ..] = rest {

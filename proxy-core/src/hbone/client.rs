@@ -165,6 +165,7 @@ fn takes_none(send: &mut SendRequest<Bytes>) -> bool {
 pub(super) async fn establish<H: Host>(
     host: &H,
     config: &PoolConfig,
+    idle_max: &Arc<Mutex<Duration>>,
     id: u64,
     key: &PoolKey,
     certificate: &WorkloadCertificate,
@@ -202,9 +203,9 @@ pub(super) async fn establish<H: Host>(
         failure,
         state: Mutex::new(State { send: Some(send), streams: 0, last_used: now, closed: None, driver: None }),
     });
-    let idle = Box::pin(host.sleep(config.idle_max));
+    let idle = Box::pin(host.sleep(*idle_max.lock()));
     let driver =
-        Driver { host: host.clone(), shared: shared.clone(), connection, ping, idle_max: config.idle_max, idle };
+        Driver { host: host.clone(), shared: shared.clone(), connection, ping, idle_max: idle_max.clone(), idle };
     Ok((shared, Box::new(driver)))
 }
 
@@ -214,7 +215,7 @@ pub(super) struct Driver<H: Host> {
     shared: Arc<ClientConnection>,
     connection: h2::client::Connection<Watched<TlsStream<H::Tcp>>, Bytes>,
     ping: Option<Ping<H>>,
-    idle_max: Duration,
+    idle_max: Arc<Mutex<Duration>>,
     idle: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -262,7 +263,7 @@ impl<H: Host> Driver<H> {
             if self.shared.state.lock().send.is_none() || self.idle.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
-            let unused_until = self.shared.last_used() + self.idle_max;
+            let unused_until = self.shared.last_used() + *self.idle_max.lock();
             if unused_until <= self.host.now() {
                 self.shared.retire();
                 return Poll::Ready(Progress::Retired { goaway: false });

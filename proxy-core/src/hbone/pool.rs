@@ -5,6 +5,7 @@ mod config;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -43,6 +44,8 @@ struct Inner<H> {
     host: H,
     config: PoolConfig,
     sink: Arc<dyn Sink>,
+    /// Drivers look at it when they wake.
+    idle_max: Arc<Mutex<Duration>>,
     state: Mutex<State>,
 }
 
@@ -81,7 +84,13 @@ impl<H: Host> Pool<H> {
     /// An empty pool. `host` is this process in the pod's namespace.
     pub fn new(host: H, config: PoolConfig, sink: Arc<dyn Sink>) -> Self {
         let state = State { phase: Phase::Open, next_id: 0, entries: BTreeMap::new(), live: BTreeMap::new() };
-        Pool { handle: Arc::new(Handle(Arc::new(Inner { host, config, sink, state: Mutex::new(state) }))) }
+        let idle_max = Arc::new(Mutex::new(config.idle_max));
+        Pool { handle: Arc::new(Handle(Arc::new(Inner { host, config, sink, idle_max, state: Mutex::new(state) }))) }
+    }
+
+    /// Replaces [`PoolConfig::idle_max`]. Connections that are open follow when their time by the old one is up.
+    pub fn set_idle_max(&self, idle_max: Duration) {
+        *self.handle.0.idle_max.lock() = idle_max;
     }
 
     /// Opens a stream to the key's destination, on a pooled connection if there is one, else on a new one. A burst of
@@ -238,7 +247,8 @@ impl<H: Host> Inner<H> {
     async fn run(self: Arc<Self>, id: u64, key: PoolKey, certificate: Arc<WorkloadCertificate>, guard: AttemptGuard) {
         let attempt = guard.0.clone();
         // Boxed: the task lives as long as the connection, and its handshake is large and short.
-        let establishing = Box::pin(client::establish(&self.host, &self.config, id, &key, &certificate));
+        let establishing =
+            Box::pin(client::establish(&self.host, &self.config, &self.idle_max, id, &key, &certificate));
         let established = unless_ended(&attempt, establishing).await;
         drop(certificate);
         let (connection, mut driver) = match established {

@@ -16,6 +16,8 @@ use super::ping::Ping;
 use super::{Baggage, ConnectHeaders, HboneError, Http2Settings, Tunnel, TunnelInfo};
 use crate::host::{Host, Stream, timer};
 use crate::identity::WorkloadCertificate;
+use crate::net::drain::{DrainWatcher, Phase};
+use crate::net::race::{First, race};
 use crate::telemetry::{Event, Reason, Reporter, Sink, TunnelEvent};
 use crate::tls::{self, TlsError, TlsOptions, TlsStream};
 
@@ -204,6 +206,38 @@ impl<H: Host> ServerConnection<H> {
         if !self.leaving {
             self.leaving = true;
             self.connection.graceful_shutdown();
+        }
+    }
+
+    /// Gives each request to `take` until the connection is over or the drain through: announces GOAWAY when a drain begins,
+    /// and cuts the connection when everything is cut. `uprooted` is what the events say of a cut that no drain preceded.
+    pub(crate) async fn serve(
+        mut self: Box<Self>,
+        watcher: &DrainWatcher,
+        uprooted: Reason,
+        mut take: impl FnMut(IncomingConnect),
+    ) {
+        let mut draining = std::pin::pin!(watcher.draining());
+        let mut announced = false;
+        loop {
+            let next = if announced {
+                match race(watcher.cut(), self.next()).await {
+                    First::Left(_) => return self.close(Reason::Drained),
+                    First::Right(next) => next,
+                }
+            } else {
+                match race(draining.as_mut(), self.next()).await {
+                    First::Left(Phase::Cut { .. }) => return self.close(uprooted),
+                    First::Left(_) => {
+                        announced = true;
+                        self.graceful_shutdown();
+                        continue;
+                    }
+                    First::Right(next) => next,
+                }
+            };
+            let Some(incoming) = next else { return };
+            take(incoming);
         }
     }
 

@@ -18,7 +18,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use os::{TokioHost, TokioListener, TokioStream, TokioUdp};
+pub use os::{
+    Asked, BoundSocket, Claim, Signals, TokioHost, TokioListener, TokioRuntime, TokioStream, TokioTask, TokioUdp,
+};
 pub use rng::Rng;
 pub use time::{Instant, WallTime};
 

@@ -5,6 +5,9 @@
     reason = "this is the door that other code goes through"
 )]
 
+mod bound;
+mod runtime;
+
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 use super::{Accepted, Datagram, Dial, Host, Instant, Keepalive, Listener, Stream, WallTime};
+
+pub use bound::{BoundSocket, Claim};
+pub use runtime::{TokioRuntime, TokioTask};
 
 /// Pending connections a listener holds.
 const BACKLOG: i32 = 128;
@@ -92,12 +98,70 @@ impl TokioHost {
         tokio::signal::ctrl_c().await
     }
 
+    /// Listens for what the process is asked by signals from now on; until then they do what they do by default.
+    ///
+    /// # Errors
+    /// Signals cannot be listened for.
+    pub fn signals(&self) -> io::Result<Signals> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            Ok(Signals {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+                hangup: signal(SignalKind::hangup())?,
+            })
+        }
+        #[cfg(not(unix))]
+        Ok(Signals {})
+    }
+
     /// The addresses the operating system knows for `name:port`.
     ///
     /// # Errors
     /// The name is unknown, or nobody could be asked.
     pub async fn resolve(&self, name_and_port: &str) -> io::Result<Vec<SocketAddr>> {
         Ok(tokio::net::lookup_host(name_and_port).await?.collect())
+    }
+}
+
+/// What a process is asked by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To end: Ctrl-C, SIGTERM.
+    End,
+    /// To read its configuration again: SIGHUP.
+    Reload,
+}
+
+/// What the process is asked by signals. Keeps what comes while nobody waits; several of a kind count once then.
+#[derive(Debug)]
+pub struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// The next request; to end comes first. Can be dropped and called again without loss.
+    pub async fn next(&mut self) -> Asked {
+        #[cfg(unix)]
+        return std::future::poll_fn(|context| {
+            let interrupted = self.interrupt.poll_recv(context).is_ready();
+            if interrupted || self.terminate.poll_recv(context).is_ready() {
+                return Poll::Ready(Asked::End);
+            }
+            self.hangup.poll_recv(context).map(|_| Asked::Reload)
+        })
+        .await;
+        #[cfg(not(unix))]
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Asked::End,
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 
@@ -167,9 +231,7 @@ impl Host for TokioHost {
         #[cfg(unix)]
         socket.set_reuse_port(true)?;
         socket.bind(&at.into())?;
-        socket.listen(BACKLOG)?;
-        let listener = TcpListener::from_std(socket.into())?;
-        Ok(TokioListener { local: listener.local_addr()?, listener })
+        TokioListener::on(socket)
     }
 
     fn bind_udp(&self, at: SocketAddr) -> io::Result<TokioUdp> {
@@ -296,6 +358,15 @@ impl AsyncWrite for TokioStream {
 pub struct TokioListener {
     listener: TcpListener,
     local: SocketAddr,
+}
+
+impl TokioListener {
+    /// Has a socket that is bound listen.
+    fn on(socket: Socket) -> io::Result<Self> {
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        Ok(TokioListener { local: listener.local_addr()?, listener })
+    }
 }
 
 impl Listener for TokioListener {

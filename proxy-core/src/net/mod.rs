@@ -1,8 +1,9 @@
-//! Names and addresses, the byte pump, drain signals.
+//! Names and addresses, the byte pump, drain signals, SOCKS5.
 
 pub mod copy;
 pub mod drain;
 mod hostname;
-pub(crate) mod race;
+pub mod race;
+pub mod socks5;
 
 pub use hostname::NamespacedHostname;

@@ -5,13 +5,15 @@ use std::pin::pin;
 use std::task::Poll;
 
 /// Which of two came first.
-pub(crate) enum First<A, B> {
+pub enum First<A, B> {
+    /// The first of the two.
     Left(A),
+    /// The second.
     Right(B),
 }
 
 /// Awaits both and drops the slower. Deterministic: when both are ready, `left` wins.
-pub(crate) async fn race<A: Future, B: Future>(left: A, right: B) -> First<A::Output, B::Output> {
+pub async fn race<A: Future, B: Future>(left: A, right: B) -> First<A::Output, B::Output> {
     let mut left = pin!(left);
     let mut right = pin!(right);
     poll_fn(|context| {

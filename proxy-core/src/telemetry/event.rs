@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DnsRequest, Reason, RequestInfo};
+use super::{DiscoveryEvent, DnsRequest, Reason, RequestInfo};
 use crate::host::Instant;
 use crate::identity::Identity;
 use crate::policy::{PolicyKey, Verdict};
@@ -183,6 +183,8 @@ pub enum Event {
         /// `Ok` or why not.
         outcome: Result<(), String>,
     },
+    /// Something came from the control plane, or the way to it ended.
+    Discovery(DiscoveryEvent),
     /// A DNS request was answered.
     Dns(DnsRequest),
 }

@@ -1,5 +1,6 @@
 //! [`Metrics`]: Prometheus families under upstream's names, derived from events.
 
+mod discovery;
 mod dns;
 mod requests;
 mod series;
@@ -37,6 +38,7 @@ struct Counts {
     requests: Requests,
     sockets: BTreeMap<Reporter, i64>,
     dns: dns::DnsCounts,
+    discovery: discovery::DiscoveryCounts,
     touches: u64,
     forgotten: u64,
 }
@@ -90,6 +92,7 @@ impl Metrics {
             }
         }
         counts.dns.write(&mut out);
+        counts.discovery.write(&mut out);
         head(&mut out, "istio_build", "gauge", "Istio component build info.");
         out.push_str("istio_build{component=\"ztunnel\",tag=\"");
         write_value(&mut out, &self.tag);
@@ -191,6 +194,7 @@ impl Sink for Metrics {
                     row.failed.add(1);
                 }
             }
+            Event::Discovery(event) => counts.discovery.count(*event),
             Event::Dns(request) => counts.dns.count(request, max),
             Event::Request { request, .. } => counts.requests.count(request, max),
             Event::Refused { .. } | Event::Judged { .. } | Event::Tunnel(_) | Event::Certificate { .. } => {}

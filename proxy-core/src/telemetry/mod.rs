@@ -1,6 +1,7 @@
 //! The one event type and the closed set of reasons; log and metrics derive from events and nothing else.
 
 pub mod access_log;
+mod discovery;
 mod dns;
 mod event;
 pub mod metrics;
@@ -12,6 +13,7 @@ mod sink;
 mod timestamp;
 
 pub use access_log::AccessLog;
+pub use discovery::{DiscoveryEvent, StreamEnd};
 pub use dns::{DnsOutcome, DnsProtocol, DnsRequest};
 pub use event::{
     ConnectionId, ConnectionInfo, ConnectionSecurity, Direction, Event, Hop, Reporter, TraceId, TunnelEvent,

@@ -134,6 +134,8 @@ reasons! {
     RequestTimeout = "request_timeout", UpstreamTimeout;
     /// The head of a request did not arrive in time.
     SlowRequest = "slow_request", IdleTimeout;
+    /// Nothing passed for longer than the backend's settings allow.
+    Idle = "idle", IdleTimeout;
     /// The client gave up.
     ClientGone = "client_gone", ClientGone;
     /// The client broke the rules of HTTP.

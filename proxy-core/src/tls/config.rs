@@ -11,9 +11,9 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, KeyLog, ServerConfig, SupportedProtocolVersion};
 
-use super::TlsError;
 use super::provider::provider;
 use super::verify::{Accepted, PeerVerifier};
+use super::{SigningKey, TlsError};
 use crate::host::Host;
 use crate::identity::{Identity, WorkloadCertificate};
 
@@ -75,12 +75,9 @@ pub fn client_config<H: Host>(
         .map_err(|error| TlsError::Local(error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_cert_resolver(presented(certificate));
-    config.alpn_protocols = vec![ALPN.to_vec()];
+        .with_client_cert_resolver(presented(&certificate.chain, &certificate.key));
     config.enable_sni = false;
-    config.resumption = Resumption::disabled();
-    config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
-    Ok(Arc::new(config))
+    Ok(finish_client(config, &[ALPN]))
 }
 
 /// The configuration of one connection we accept: we present `certificate`, and the peer must present one that chains
@@ -100,11 +97,24 @@ pub fn server_config<H: Host>(
         accepted: Accepted::mesh(certificate, aliases),
         algorithms: provider.signature_verification_algorithms,
     };
-    let mut config = ServerConfig::builder_with_details(provider, clock)
+    let config = ServerConfig::builder_with_details(provider, clock)
         .with_protocol_versions(options.versions())
         .map_err(|error| TlsError::Local(error.to_string()))?
         .with_client_cert_verifier(Arc::new(verifier))
-        .with_cert_resolver(presented(certificate));
+        .with_cert_resolver(presented(&certificate.chain, &certificate.key));
+    Ok(finish_server(config, options))
+}
+
+/// What all our clients have in common: the protocols they offer, and that connections leave nothing behind.
+pub(super) fn finish_client(mut config: ClientConfig, protocols: &[&[u8]]) -> Arc<ClientConfig> {
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    config.resumption = Resumption::disabled();
+    config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
+    Arc::new(config)
+}
+
+/// What all our servers have in common: ALPN `h2`, connections that leave nothing behind, and the key log if there is one.
+pub(super) fn finish_server(mut config: ServerConfig, options: &TlsOptions) -> Arc<ServerConfig> {
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -112,7 +122,7 @@ pub fn server_config<H: Host>(
     if let Some(key_log) = &options.key_log {
         config.key_log = key_log.clone();
     }
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 impl TlsOptions {
@@ -122,8 +132,8 @@ impl TlsOptions {
     }
 }
 
-/// Always the same certificate and key, whatever the peer asks for.
-fn presented(certificate: &WorkloadCertificate) -> Arc<SingleCertAndKey> {
-    let chain = certificate.chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
-    Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, Arc::new(certificate.key.clone()))))
+/// Always the same certificate (DER, leaf first) and key, whatever the peer asks for.
+pub(super) fn presented(chain: &[Vec<u8>], key: &SigningKey) -> Arc<SingleCertAndKey> {
+    let chain = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+    Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, Arc::new(key.clone()))))
 }

@@ -3,15 +3,12 @@
 
 use std::sync::Arc;
 
-use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::compress::CompressionCache;
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::server::NoServerSessionStorage;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::config::ALPN;
+use super::config::{ALPN, finish_client, finish_server, presented};
 use super::provider::provider;
 use super::{SigningKey, TlsError, TlsOptions, TlsStream};
 use crate::host::Host;
@@ -47,15 +44,12 @@ pub async fn connect_named<H: Host, S: AsyncRead + AsyncWrite + Unpin>(
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone())
         .build()
         .map_err(|error| local(format!("no root to verify {name} against: {error}")))?;
-    let mut config = ClientConfig::builder_with_details(provider, clock)
+    let config = ClientConfig::builder_with_details(provider, clock)
         .with_protocol_versions(options.versions())
         .map_err(|error| local(error.to_string()))?
         .with_webpki_verifier(verifier)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.resumption = Resumption::disabled();
-    config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
-    let stream = tokio_rustls::TlsConnector::from(Arc::new(config))
+    let stream = tokio_rustls::TlsConnector::from(finish_client(config, &[ALPN]))
         .connect(server, stream)
         .await
         .map_err(|error| TlsError::from_io(&error))?;
@@ -73,21 +67,12 @@ pub async fn accept_anonymous<H: Host, S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
 ) -> Result<TlsStream<S>, TlsError> {
     let (provider, clock) = provider(host, options.crypto, options.tls12);
-    let chain = certificate.chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
-    let presented = SingleCertAndKey::from(CertifiedKey::new(chain, Arc::new(certificate.key.clone())));
-    let mut config = ServerConfig::builder_with_details(provider, clock)
+    let config = ServerConfig::builder_with_details(provider, clock)
         .with_protocol_versions(options.versions())
         .map_err(|error| TlsError::Local(error.to_string()))?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(presented));
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
-    if let Some(key_log) = &options.key_log {
-        config.key_log = key_log.clone();
-    }
-    let stream = tokio_rustls::TlsAcceptor::from(Arc::new(config))
+        .with_cert_resolver(presented(&certificate.chain, &certificate.key));
+    let stream = tokio_rustls::TlsAcceptor::from(finish_server(config, options))
         .accept(stream)
         .await
         .map_err(|error| TlsError::from_io(&error))?;

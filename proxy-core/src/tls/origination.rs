@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::compress::CompressionCache;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::config::finish_client;
 use super::provider::provider;
 use super::{TlsError, TlsOptions, TlsStream};
 use crate::host::Host;
@@ -66,13 +66,11 @@ pub async fn originate<H: Host, S: AsyncRead + AsyncWrite + Unpin>(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(NamesVerifier { authority, names, algorithms }))
         .with_no_client_auth();
-    config.alpn_protocols = asked.protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    config.resumption = Resumption::disabled();
-    config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
     let name = asked.sni.and_then(|sni| ServerName::try_from(sni.to_owned()).ok());
     config.enable_sni = matches!(name, Some(ServerName::DnsName(_)));
     let name = name.unwrap_or_else(|| ServerName::from(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)));
-    let connected = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    let connected =
+        tokio_rustls::TlsConnector::from(finish_client(config, asked.protocols)).connect(name, stream).await;
     connected.map(TlsStream::Client).map_err(|error| TlsError::from_io(&error))
 }
 

@@ -86,9 +86,15 @@ pub(super) struct Incoming {
 }
 
 impl<H: Host, C: CertificateAuthority> Exchange<H, C> {
-    pub(super) fn new(shared: Arc<Shared<H, C>>, downstream: Arc<Downstream>, http2: bool) -> Self {
+    /// `snapshot` is what the connection was let in by.
+    pub(super) fn new(
+        shared: Arc<Shared<H, C>>,
+        downstream: Arc<Downstream>,
+        snapshot: &Snapshot,
+        http2: bool,
+    ) -> Self {
         let exchange = Exchange { shared, downstream, http2, last: Arc::default() };
-        *exchange.last.lock() = exchange.told(&exchange.shared.state.snapshot());
+        *exchange.last.lock() = exchange.told(snapshot);
         exchange
     }
 

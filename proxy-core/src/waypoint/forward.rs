@@ -196,7 +196,7 @@ async fn send<H: Host, C: CertificateAuthority>(
                 if response.body().is_end_stream() {
                     return Ok(response);
                 }
-                Ok(response.map(|body| Holding::over(body, held)))
+                Ok(response.map(|body| Holding::until_end(body, held)))
             }
             Err(failure) => {
                 if failure.kind == FailureKind::Request || replay.failure().is_some() {

@@ -1,6 +1,5 @@
 //! Port 15008: tunnels from clients' proxies.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::shared::Shared;
@@ -8,7 +7,7 @@ use super::stream;
 use crate::hbone::ServerConnection;
 use crate::host::{Accepted, Host};
 use crate::identity::CertificateAuthority;
-use crate::net::drain::{DrainWatcher, Phase};
+use crate::net::drain::DrainWatcher;
 use crate::net::race::{First, race};
 use crate::telemetry::{Event, Reason, Reporter};
 
@@ -26,7 +25,13 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
         First::Right(established) => established,
     };
     match established {
-        Ok(connection) => take_streams(&shared, connection, local, &watcher).await,
+        Ok(connection) => {
+            let take = |incoming| {
+                let stream = stream::serve(shared.clone(), incoming, local, watcher.clone());
+                shared.host.spawn("waypoint stream", stream);
+            };
+            connection.serve(&watcher, Reason::Drained, take).await;
+        }
         Err((reason, error)) => shared.sink.record(Event::Refused {
             at: shared.host.now(),
             reporter: Reporter::Waypoint,
@@ -53,35 +58,4 @@ async fn handshake<H: Host, C: CertificateAuthority>(
     let aliases = settings.as_ref().map_or(&[][..], |settings| &settings.trust_domains.aliases);
     let connection = shared.acceptor.accept(accepted.stream, &certificate, aliases).await;
     connection.map(Box::new).map_err(|error| (error.reason(), error.to_string()))
-}
-
-/// Takes streams until the connection is over, the drain is through, or everything is cut.
-async fn take_streams<H: Host, C: CertificateAuthority>(
-    shared: &Arc<Shared<H, C>>,
-    mut connection: Box<ServerConnection<H>>,
-    local: SocketAddr,
-    watcher: &DrainWatcher,
-) {
-    let mut draining = std::pin::pin!(watcher.draining());
-    let mut announced = false;
-    loop {
-        let next = if announced {
-            match race(watcher.cut(), connection.next()).await {
-                First::Left(_) => return connection.close(Reason::Drained),
-                First::Right(next) => next,
-            }
-        } else {
-            match race(draining.as_mut(), connection.next()).await {
-                First::Left(Phase::Cut { .. }) => return connection.close(Reason::Drained),
-                First::Left(_) => {
-                    announced = true;
-                    connection.graceful_shutdown();
-                    continue;
-                }
-                First::Right(next) => next,
-            }
-        };
-        let Some(incoming) = next else { return };
-        shared.host.spawn("waypoint stream", stream::serve(shared.clone(), incoming, local, watcher.clone()));
-    }
 }

@@ -3,6 +3,7 @@
 use ::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::http::body::{self, Body};
+use crate::grpc::{self, Code};
 use crate::telemetry::{Reason, ResponseFlags};
 
 /// An answer of the waypoint's own.
@@ -43,15 +44,15 @@ impl LocalReply {
     }
 
     /// As HTTP: status and text; as gRPC: status 200, no body, and the gRPC status in the head.
-    pub(super) fn to_response(&self, grpc: bool, method: &Method) -> Response<Body> {
+    pub(super) fn to_response(&self, is_grpc: bool, method: &Method) -> Response<Body> {
         let mut response = Response::new(body::empty());
-        if grpc {
-            let status = self.grpc_status.unwrap_or(grpc_status_of(self.status));
+        if is_grpc {
+            let status = self.grpc_status.unwrap_or(Code::from_http(self.status) as u32);
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             headers.insert("grpc-status", HeaderValue::from(status));
             if !self.body.is_empty()
-                && let Ok(message) = HeaderValue::try_from(percent_encoded(&self.body))
+                && let Ok(message) = HeaderValue::try_from(grpc::percent_encode(&self.body, usize::MAX))
             {
                 headers.insert("grpc-message", message);
             }
@@ -70,7 +71,7 @@ impl LocalReply {
         }
         for (name, value) in &self.headers {
             if *name == header::CONTENT_TYPE {
-                if !grpc {
+                if !is_grpc {
                     response.headers_mut().insert(name, value.clone());
                 }
             } else if *name != header::CONTENT_LENGTH {
@@ -79,31 +80,6 @@ impl LocalReply {
         }
         response
     }
-}
-
-/// Envoy's mapping of HTTP statuses.
-pub(super) fn grpc_status_of(status: u16) -> u32 {
-    match status {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
-        _ => 2,
-    }
-}
-
-/// As `grpc-message` wants it: printable ASCII but for `%`.
-fn percent_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if (0x20..0x7f).contains(&byte) && byte != b'%' {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -125,6 +101,7 @@ mod tests {
 
     #[test]
     fn messages_with_odd_characters_are_escaped() {
-        assert_eq!(percent_encoded("50% é\n"), "50%25 %C3%A9%0A");
+        let reply = LocalReply::new(403, Reason::PolicyDenied, "rbac", "50% é\n");
+        assert_eq!(reply.to_response(true, &Method::POST).headers()["grpc-message"], "50%25 %C3%A9%0A");
     }
 }

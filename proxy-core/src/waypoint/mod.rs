@@ -17,6 +17,7 @@ mod forward;
 mod head;
 mod http;
 mod inbound;
+mod lately;
 mod listener;
 mod local_reply;
 mod log;
@@ -31,7 +32,7 @@ mod upstream;
 mod websocket;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use config::WaypointConfig;
@@ -76,15 +77,9 @@ impl<H: Host, C: CertificateAuthority> Waypoint<H, C> {
         authority: C,
         sink: Arc<dyn Sink>,
     ) -> io::Result<Self> {
-        let wildcard = |port| {
-            if config.ipv6 {
-                SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))
-            } else {
-                SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
-            }
-        };
-        let health = host.listen(wildcard(HEALTH_PORT))?;
-        let hbone = host.listen(wildcard(HBONE_PORT))?;
+        let own = |port| SocketAddr::new(config.address(), port);
+        let health = host.listen(own(HEALTH_PORT))?;
+        let hbone = host.listen(own(HBONE_PORT))?;
         let (trigger, watcher) = drain::channel();
         let shared = Arc::new(Shared::new(host.clone(), config, authority, sink, trigger));
         shared.certificates.prefetch(shared.config.identity.clone());
@@ -105,6 +100,11 @@ impl<H: Host, C: CertificateAuthority> Waypoint<H, C> {
     /// begun.
     pub fn is_ready(&self) -> bool {
         self.shared.is_ready()
+    }
+
+    /// Whether it has been drained or cut: nothing is under way any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self.shared.drain.phase(), Phase::Cut { .. })
     }
 
     /// Completes once it is configured. Has no limit of its own.
@@ -132,9 +132,8 @@ impl<H: Host, C: CertificateAuthority> Waypoint<H, C> {
     /// When a listener cannot be bound; nothing is left behind.
     pub fn serve_metrics(&self, metrics: &Arc<Metrics>) -> io::Result<()> {
         let host = &self.shared.host;
-        let any: IpAddr =
-            if self.shared.config.ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-        let listeners = METRICS_PORTS.map(|port| host.listen(SocketAddr::new(any, port)));
+        let own = self.shared.config.address();
+        let listeners = METRICS_PORTS.map(|port| host.listen(SocketAddr::new(own, port)));
         for listener in listeners.into_iter().collect::<io::Result<Vec<_>>>()? {
             let serving = status::serve(self.shared.clone(), listener, Some(metrics.clone()));
             host.spawn("metrics listener", serving);

@@ -164,7 +164,7 @@ fn act<H: Host, C: CertificateAuthority>(
             let mirrors: Vec<_> = mirrors.collect();
             forward_to(turn, incoming, backend, |plan| {
                 plan.timeouts = timeouts;
-                plan.retry = forward.retry.clone().or_else(|| turn.settings.default_retry.clone());
+                plan.retry = forward.retry.clone();
                 plan.response_headers = share.response_headers.clone();
                 plan.mirrors = mirrors;
             })

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::config::WaypointConfig;
+use super::lately::Lately;
 use super::upstream::backends::Backends;
 use super::upstream::clients::Clients;
 use crate::dns::Resolver;
@@ -23,6 +24,7 @@ pub(super) struct Shared<H: Host, C> {
     pub(super) host: H,
     pub(super) config: WaypointConfig,
     pub(super) state: StateHandle,
+    pub(super) lately: Mutex<Lately>,
     pub(super) certificates: CertificateStore<H, C>,
     pub(super) sink: Arc<dyn Sink>,
     /// Draws of decisions: endpoints, weights, shares, backoff.
@@ -43,6 +45,7 @@ impl<H: Host, C: CertificateAuthority> Shared<H, C> {
         let certificates = CertificateStore::new(host.clone(), authority, config.certificates.clone(), sink.clone());
         Shared {
             state: StateHandle::new(),
+            lately: Mutex::default(),
             rng: Mutex::new(host.rng("waypoint")),
             names: Mutex::new(host.rng("waypoint names")),
             pool: Pool::new(host.clone(), config.pool.clone(), sink.clone()),

@@ -7,6 +7,7 @@ use ::http::{Method, StatusCode};
 
 use super::attach::{Attached, NotAttached, attach};
 use super::exchange::Exchange;
+use super::http::framing::HeadLimits;
 use super::http::sniff::{Sniffed, Spoken, sniff};
 use super::http::{http1, http2};
 use super::shared::Shared;
@@ -17,7 +18,7 @@ use crate::identity::{CertificateAuthority, Identity};
 use crate::net::drain::DrainWatcher;
 use crate::net::race::{First, race};
 use crate::route::PortProtocol;
-use crate::state::Workload;
+use crate::state::{Snapshot, Workload};
 use crate::telemetry::{ConnectionInfo, ConnectionSecurity, Event, Hop, Reason, Reporter};
 
 /// A client's tunnel, as everything that is carried in it sees it.
@@ -45,12 +46,12 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
 ) {
     let attached = judge(&shared, &incoming);
     match attached {
-        Ok(attached) => {
+        Ok((attached, told)) => {
             let downstream = Arc::new(describe(&shared, &incoming, attached));
             let own = shared.own_workload(&shared.state.snapshot());
             let baggage = own.as_deref().map(Baggage::of);
             if let Ok(tunnel) = incoming.accept(baggage.as_ref()) {
-                carry(&shared, downstream, tunnel, &watcher).await;
+                carry(&shared, downstream, told, tunnel, &watcher).await;
             }
         }
         Err(refusal) => {
@@ -73,17 +74,40 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     drop(watcher);
 }
 
+/// What the tunnel leads to, and the state of things by which it does: the current one, or one of a moment ago.
 fn judge<H: Host, C: CertificateAuthority>(
     shared: &Shared<H, C>,
     incoming: &IncomingConnect,
-) -> Result<Attached, NotAttached> {
+) -> Result<(Attached, Arc<Snapshot>), NotAttached> {
     if incoming.method() != Method::CONNECT {
         let text = format!("method {} is not CONNECT", incoming.method());
         return Err(NotAttached { status: 400, reason: Reason::BadRequest, text });
     }
     let snapshot = shared.state.snapshot();
-    let own = shared.own_workload(&snapshot);
-    attach(&snapshot, &shared.config.network, own.as_deref(), incoming.authority())
+    let attached = attach_by(shared, &snapshot, incoming);
+    if let Ok(attached) = attached
+        && shared.settings(&snapshot).is_some()
+    {
+        return Ok((attached, snapshot));
+    }
+    let lately = shared.lately.lock().held(shared.host.now());
+    for former in lately {
+        if let Ok(attached) = attach_by(shared, &former, incoming)
+            && shared.settings(&former).is_some()
+        {
+            return Ok((attached, former));
+        }
+    }
+    attach_by(shared, &snapshot, incoming).map(|attached| (attached, snapshot))
+}
+
+fn attach_by<H: Host, C: CertificateAuthority>(
+    shared: &Shared<H, C>,
+    snapshot: &Snapshot,
+    incoming: &IncomingConnect,
+) -> Result<Attached, NotAttached> {
+    let own = shared.own_workload(snapshot);
+    attach(snapshot, &shared.config.network, own.as_deref(), incoming.authority())
 }
 
 fn describe<H: Host, C: CertificateAuthority>(
@@ -132,6 +156,7 @@ fn describe<H: Host, C: CertificateAuthority>(
 async fn carry<H: Host, C: CertificateAuthority>(
     shared: &Arc<Shared<H, C>>,
     downstream: Arc<Downstream>,
+    told: Arc<Snapshot>,
     tunnel: Tunnel,
     watcher: &DrainWatcher,
 ) {
@@ -156,13 +181,19 @@ async fn carry<H: Host, C: CertificateAuthority>(
             return;
         }
     };
-    let limits = shared.settings(&shared.state.snapshot()).map(|settings| settings.limits).unwrap_or_default();
+    let limits = shared.settings(&told).map(|settings| settings.limits).unwrap_or_default();
     match spoken {
-        Spoken::Other => tcp::serve(shared, downstream, stream, watcher).await,
+        Spoken::Other => tcp::serve(shared, downstream, told, stream, watcher).await,
         Spoken::Http1 => {
-            let limit = limits.head_timeout.unwrap_or(shared.config.head_timeout);
-            let exchange = Exchange::new(shared.clone(), downstream, false);
-            if let Err(error) = http1::serve(&shared.host, stream, limit, watcher, exchange).await {
+            let limits = HeadLimits {
+                // Less than this no request fits into, and the parser takes no less.
+                bytes_max: limits.head_bytes_max.max(8 << 10),
+                lines_max: limits.fields_max,
+                time_max: limits.head_timeout.unwrap_or(shared.config.head_timeout),
+            };
+            let exchange = Exchange::new(shared.clone(), downstream, &told, false);
+            drop(told);
+            if let Err(error) = http1::serve(&shared.host, stream, limits, watcher, exchange).await {
                 tracing::debug!(%error, "a client's HTTP/1.1 connection ended badly");
             }
         }
@@ -170,7 +201,8 @@ async fn carry<H: Host, C: CertificateAuthority>(
             let mut settings = shared.config.http2.clone();
             settings.server_streams_max = limits.streams_max;
             settings.server_header_list_max = u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX);
-            let exchange = Exchange::new(shared.clone(), downstream, true);
+            let exchange = Exchange::new(shared.clone(), downstream, &told, true);
+            drop(told);
             if let Err(error) = http2::serve(&shared.host, stream, &settings, watcher, exchange).await {
                 tracing::debug!(%error, "a client's HTTP/2 connection ended badly");
             }

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::attach::Attached;
 use super::http::sniff::Sniffed;
@@ -22,7 +25,8 @@ use crate::policy::http::{Ask, HttpAction, HttpDecision, HttpPolicy, HttpVerdict
 use crate::policy::{Connection, PolicyKey, Verdict};
 use crate::request::RequestView;
 use crate::route::balance::hash_request;
-use crate::route::{Backend, Bounded, HashKey, LoadBalancer, TcpDecision, choose_tcp};
+use crate::route::{Backend, Bounded, ConnectionPool, HashKey, LoadBalancer, TcpDecision, choose_tcp};
+use crate::state::Snapshot;
 use crate::telemetry::{ConnectionInfo, ConnectionSecurity, Event, Hop, Reason, Sink};
 
 /// Bytes carried before they are told of. The rest is told at the close.
@@ -38,6 +42,7 @@ struct Ended {
 pub(super) async fn serve<H: Host, C: CertificateAuthority>(
     shared: &Arc<Shared<H, C>>,
     downstream: Arc<Downstream>,
+    told: Arc<Snapshot>,
     mut stream: Sniffed<Tunnel>,
     watcher: &DrainWatcher,
 ) {
@@ -55,21 +60,25 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
         info.hop = if tunnelled { Hop::Hbone } else { Hop::Plain };
         info.security = ConnectionSecurity::MutualTls;
     }
-    let record = Record::open(shared.host.now(), Arc::new(info), shared.sink.clone());
+    let clock = shared.host.clone();
+    let record = Record::open(Box::new(move || clock.now()), Arc::new(info), shared.sink.clone());
     let drained = || Ended { reason: Reason::Drained, text: "connection closed due to connection drain".to_owned() };
     // Policy first: whoever is refused learns nothing of endpoints.
-    let judging = Box::pin(judge(shared, &downstream, &record));
+    let judging = Box::pin(judge(shared, &downstream, &told, &record));
     let judged = match race(watcher.cut(), judging).await {
         First::Left(_) => Err(drained()),
         First::Right(judged) => judged,
     };
+    drop(told);
     let outcome = match judged.and(chosen) {
         Err(ended) => Err(ended),
-        Ok(Chosen { target, _held, .. }) => {
+        Ok(Chosen { target, idle_max, _held, .. }) => {
             let trace = TraceParent { span: shared.new_trace().span, ..downstream.trace };
             let carrying = Box::pin(carry(shared, &target, trace, &mut stream, &record));
-            match race(watcher.cut(), carrying).await {
-                First::Left(_) => Err(drained()),
+            let ending = race(watcher.cut(), idle(&shared.host, idle_max, &record));
+            match race(ending, carrying).await {
+                First::Left(First::Left(_)) => Err(drained()),
+                First::Left(First::Right(ended)) => Err(ended),
                 First::Right(outcome) => outcome,
             }
         }
@@ -85,6 +94,7 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
 struct Chosen {
     target: Target,
     backend: Option<Backend>,
+    idle_max: Option<Duration>,
     _held: Vec<Held>,
 }
 
@@ -103,7 +113,8 @@ fn choose_target<H: Host, C: CertificateAuthority>(
     let backend = match &downstream.attached {
         Attached::Workload { workload, destination } => {
             let target = Target::pod(workload, *destination);
-            return Ok(Chosen { target, backend: None, _held: Vec::new() });
+            let idle_max = ConnectionPool::default().tcp_idle_timeout;
+            return Ok(Chosen { target, backend: None, idle_max, _held: Vec::new() });
         }
         Attached::Service { service, .. } => {
             let implicit = Backend { service: service.key.clone(), port: destination.port(), subset: None };
@@ -135,7 +146,8 @@ fn choose_target<H: Host, C: CertificateAuthority>(
         now: shared.host.now(),
     };
     let (target, held) = shared.backends.pick(&known, &asking, &mut rng).map_err(none)?;
-    Ok(Chosen { target, backend: Some(backend), _held: vec![place, held] })
+    let idle_max = known.policy.pool.tcp_idle_timeout;
+    Ok(Chosen { target, backend: Some(backend), idle_max, _held: vec![place, held] })
 }
 
 /// Of what consistent hashing can look at, an opaque connection has only its client's address.
@@ -150,19 +162,25 @@ fn tcp_hash(known: &KnownBackend, downstream: &Downstream, rng: &mut Rng) -> Opt
     hash_request(&settings.key, &nothing, downstream.client.ip(), rng).hash
 }
 
-/// CUSTOM, then AUDIT, DENY and ALLOW, as far as they can be applied to an opaque connection.
+/// CUSTOM, then AUDIT, DENY and ALLOW, as far as they can be applied to an opaque connection that was let in by `told`.
 async fn judge<H: Host, C: CertificateAuthority>(
     shared: &Shared<H, C>,
     downstream: &Downstream,
+    told: &Snapshot,
     record: &Record,
 ) -> Result<(), Ended> {
     let snapshot = shared.state.snapshot();
     let refused = |reason: Reason, text: String| Ended { reason, text };
     let judged = |verdict: Verdict, dry_run: Vec<PolicyKey>| record.judged(shared.host.now(), verdict, dry_run);
-    let (Some(settings), Some(own)) = (shared.settings(&snapshot), shared.own_workload(&snapshot)) else {
+    // What was taken away since it was let in counts as it was: never as if there were no policies.
+    let settings = shared.settings(&snapshot).or_else(|| shared.settings(told));
+    let (Some(settings), Some(own)) = (settings, shared.own_workload(&snapshot)) else {
         return Err(refused(Reason::NotAttached, "this waypoint is not configured any more".to_owned()));
     };
-    let routes = downstream.attached.service().and_then(|service| snapshot.routes_of(&service.key)).cloned();
+    let routes = downstream.attached.service().and_then(|service| {
+        let now = snapshot.routes_of(&service.key);
+        now.or_else(|| told.routes_of(&service.key)).cloned()
+    });
     let connection = Connection {
         identity: Some(downstream.identity.clone()),
         source: downstream.client,
@@ -248,19 +266,43 @@ async fn carry<H: Host, C: CertificateAuthority>(
     })
 }
 
+/// Completes when nothing has passed for `limit`; never without one.
+async fn idle<H: Host>(host: &H, limit: Option<Duration>, record: &Record) -> Ended {
+    let Some(limit) = limit else { return std::future::pending().await };
+    loop {
+        let until = *record.last.lock() + limit;
+        if until <= host.now() {
+            return Ended { reason: Reason::Idle, text: format!("nothing passed for {limit:?}") };
+        }
+        host.sleep_until(until).await;
+    }
+}
+
 /// One connection's story: bytes as they pass, and its end.
 struct Record {
     info: Arc<ConnectionInfo>,
+    now: Box<dyn Fn() -> Instant + Send + Sync>,
     opened: Instant,
+    /// When bytes passed last.
+    last: Mutex<Instant>,
     counts: ByteCounts,
     told: [AtomicU64; 2],
     sink: Arc<dyn Sink>,
 }
 
 impl Record {
-    fn open(at: Instant, info: Arc<ConnectionInfo>, sink: Arc<dyn Sink>) -> Self {
+    fn open(now: Box<dyn Fn() -> Instant + Send + Sync>, info: Arc<ConnectionInfo>, sink: Arc<dyn Sink>) -> Self {
+        let at = now();
         sink.record(Event::Opened { at, connection: info.clone() });
-        Record { info, opened: at, counts: ByteCounts::default(), told: Default::default(), sink }
+        Record {
+            info,
+            now,
+            opened: at,
+            last: Mutex::new(at),
+            counts: ByteCounts::default(),
+            told: Default::default(),
+            sink,
+        }
     }
 
     fn judged(&self, at: Instant, verdict: Verdict, dry_run: Vec<PolicyKey>) {
@@ -297,6 +339,7 @@ impl Record {
 impl Meter for Record {
     fn forwarded(&self, to: Side, bytes: u64) {
         self.counts.forwarded(to, bytes);
+        *self.last.lock() = (self.now)();
         let told: u64 = self.told.iter().map(|told| told.load(Ordering::Relaxed)).sum();
         if self.counts.to_client() + self.counts.to_server() - told >= REPORT_EVERY {
             self.tell_bytes();

@@ -17,6 +17,8 @@ pub struct Decoded {
     pub(super) type_url: String,
     /// To answer with.
     pub(super) nonce: String,
+    /// Bytes of the resources in it.
+    pub(super) bytes: u64,
     /// What it carries; `None` for a type nobody asked for.
     pub(super) content: Option<Content>,
 }
@@ -52,6 +54,8 @@ impl Decoded {
     pub fn read(message: &Bytes) -> Result<Self, prost::DecodeError> {
         let response = discovery::DeltaDiscoveryResponse::decode(message.clone())?;
         let discovery::DeltaDiscoveryResponse { type_url, nonce, resources, removed_resources, .. } = response;
+        let values = resources.iter().filter_map(|resource| resource.resource.as_ref());
+        let bytes = values.map(|body| body.value.len() as u64).sum();
         let content = Kind::of_type_url(&type_url).map(|kind| {
             let named = |resource: discovery::Resource| {
                 let (wire_name, version) = (resource.name.clone(), resource.version.clone());
@@ -68,7 +72,7 @@ impl Decoded {
             });
             Content { kind, resources, removed, update, is_clean }
         });
-        Ok(Decoded { type_url, nonce, content })
+        Ok(Decoded { type_url, nonce, bytes, content })
     }
 }
 

@@ -7,8 +7,10 @@ use super::session::{Received, Session};
 use super::{Credentials, DELTA_RESOURCES, DecodedCache, NodeDescription};
 use crate::grpc::{Call, Channel, Code, Endpoint, GrpcSettings, Status};
 use crate::host::Host;
+use crate::proto::Kind;
 use crate::proto::wire::envoy::config::core::v3::Node;
 use crate::state::{ConfigSource, Push, Rejected};
+use crate::telemetry::{DiscoveryEvent, Event, NullSink, Sink, StreamEnd};
 
 /// How a proxy subscribes.
 #[derive(Clone, Debug)]
@@ -52,6 +54,7 @@ pub struct DiscoverySource<H> {
     client: DiscoveryClient,
     node: Node,
     session: Session,
+    sink: Arc<dyn Sink>,
     call: Option<Call>,
     /// Something came on the present connection.
     heard: bool,
@@ -63,7 +66,15 @@ impl<H: Host> DiscoverySource<H> {
     /// Connects when first asked for a push.
     pub fn new(host: H, client: DiscoveryClient) -> Self {
         let node = client.node.to_wire();
-        DiscoverySource { host, client, node, session: Session::default(), call: None, heard: false, failures: 0 }
+        let (session, sink) = (Session::default(), Arc::new(NullSink));
+        DiscoverySource { host, client, node, session, sink, call: None, heard: false, failures: 0 }
+    }
+
+    /// Tells of every response and of every end of a stream, for metrics.
+    #[must_use]
+    pub fn telling(mut self, sink: Arc<dyn Sink>) -> Self {
+        self.sink = sink;
+        self
     }
 
     async fn connect(&mut self) -> Result<Call, Status> {
@@ -91,6 +102,8 @@ impl<H: Host> DiscoverySource<H> {
             let unreadable = |error| Status::new(Code::Internal, format!("unreadable response: {error}"));
             let response = self.client.decoded.read(&message).map_err(unreadable)?;
             self.heard = true;
+            let kind = Kind::of_type_url(&response.type_url).map_or("unknown", |kind| kind.type_url());
+            self.sink.record(Event::Discovery(DiscoveryEvent::Message { kind, bytes: response.bytes }));
             match self.session.receive(response) {
                 Received::Push(push) => return Ok(push),
                 Received::Answer(request) => call.send(&*request)?,
@@ -113,7 +126,8 @@ impl<H: Host> ConfigSource for DiscoverySource<H> {
             match self.receive().await {
                 Ok(push) => return Some(push),
                 Err(status) => {
-                    self.call = None;
+                    let end = ended(self.call.take().is_some(), &status);
+                    self.sink.record(Event::Discovery(DiscoveryEvent::Ended(end)));
                     let wait = self.backoff();
                     tracing::info!(%status, ?wait, "the stream of configuration ended; connecting again");
                     self.host.sleep(wait).await;
@@ -131,5 +145,29 @@ impl<H: Host> ConfigSource for DiscoverySource<H> {
             // If the stream is gone, the next look says so.
             let _ = call.send(&request);
         }
+    }
+}
+
+/// Upstream's names for how streams end.
+fn ended(had_begun: bool, status: &Status) -> StreamEnd {
+    match status.code {
+        _ if !had_begun => StreamEnd::ConnectionError,
+        Code::Ok => StreamEnd::Complete,
+        Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Unavailable => StreamEnd::Reconnect,
+        _ => StreamEnd::Error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_never_began_counts_as_a_connection_that_failed() {
+        let status = |code| Status::new(code, "x");
+        assert_eq!(ended(false, &status(Code::Unavailable)), StreamEnd::ConnectionError);
+        assert_eq!(ended(true, &status(Code::Unavailable)), StreamEnd::Reconnect);
+        assert_eq!(ended(true, &status(Code::Unauthenticated)), StreamEnd::Error);
+        assert_eq!(ended(true, &Status::ok()), StreamEnd::Complete);
     }
 }

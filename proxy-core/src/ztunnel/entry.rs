@@ -1,11 +1,11 @@
 //! Entries without capture: SOCKS5 and forwarding listeners, for where no redirect brings an application's connections.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 use super::error::Failure;
 use super::instance::{Instance, Refused};
@@ -14,6 +14,7 @@ use crate::dns::{Answer, Family, Names, answer};
 use crate::host::{Accepted, Host, Listener, timer};
 use crate::identity::CertificateAuthority;
 use crate::net::drain::DrainWatcher;
+use crate::net::socks5::{self, Reply, Users, Wanted};
 use crate::telemetry::{Reason, Reporter};
 
 /// How connections enter a workload's proxy without capture.
@@ -62,27 +63,14 @@ impl<H: Host, C: CertificateAuthority> Ztunnel<H, C> {
     }
 }
 
-/// Replies of RFC 1928.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reply {
-    Succeeded = 0,
-    HostUnreachable = 4,
-    NotSupported = 7,
-}
-
-/// Where a client wants to go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Wanted {
-    Address(SocketAddr),
-    Name(String, u16),
-}
-
 async fn socks5<H: Host, C: CertificateAuthority>(
     instance: Arc<Instance<H, C>>,
     mut accepted: Accepted<H::Tcp>,
     watcher: DrainWatcher,
 ) {
-    let asked = timer::timeout(&instance.host, GREETING_LIMIT, request(&mut accepted.stream)).await;
+    let asked =
+        timer::timeout(&instance.host, GREETING_LIMIT, socks5::request(&mut accepted.stream, Users::Nobody)).await;
+    let asked = asked.map(|read| read.map(|meant| meant.map(|request| request.wanted)));
     let (reply, failure) = match asked {
         Ok(Ok(Ok(Wanted::Address(address)))) => return enter(instance, accepted, address, watcher).await,
         Ok(Ok(Ok(Wanted::Name(name, port)))) => match resolve(&instance, &name, accepted.peer.ip()).await {
@@ -100,7 +88,7 @@ async fn socks5<H: Host, C: CertificateAuthority>(
     };
     if let Some(reply) = reply {
         // Fails only if the client is gone.
-        let _ = accepted.stream.write_all(&answered(reply)).await;
+        let _ = accepted.stream.write_all(&reply.encoded()).await;
         let _ = accepted.stream.shutdown().await;
     }
     let (source, destination) = (accepted.peer, accepted.original_dst);
@@ -114,60 +102,10 @@ async fn enter<H: Host, C: CertificateAuthority>(
     destination: SocketAddr,
     watcher: DrainWatcher,
 ) {
-    if accepted.stream.write_all(&answered(Reply::Succeeded)).await.is_err() {
+    if accepted.stream.write_all(&Reply::Succeeded.encoded()).await.is_err() {
         return;
     }
     outbound::serve(instance, Accepted { original_dst: destination, ..accepted }, watcher).await;
-}
-
-/// The bound address is never told.
-fn answered(reply: Reply) -> [u8; 10] {
-    [5, reply as u8, 0, 1, 0, 0, 0, 0, 0, 0]
-}
-
-/// Greeting and request. The inner error is the client's fault.
-async fn request<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
-    stream: &mut S,
-) -> io::Result<Result<Wanted, &'static str>> {
-    let [version, count] = read(stream).await?;
-    if version != 5 {
-        return Ok(Err("the client does not speak version 5"));
-    }
-    let mut methods = vec![0; usize::from(count)];
-    stream.read_exact(&mut methods).await?;
-    if !methods.contains(&0) {
-        return Ok(Err("the client insists on authentication"));
-    }
-    stream.write_all(&[5, 0]).await?;
-    let [version, command, _, kind] = read(stream).await?;
-    if version != 5 || command != 1 {
-        return Ok(Err("only CONNECT is supported"));
-    }
-    let host = match kind {
-        1 => Ok(IpAddr::V4(Ipv4Addr::from(read::<4, _>(stream).await?))),
-        4 => Ok(IpAddr::V6(Ipv6Addr::from(read::<16, _>(stream).await?))),
-        3 => {
-            let [length] = read(stream).await?;
-            let mut name = vec![0; usize::from(length)];
-            stream.read_exact(&mut name).await?;
-            Err(name)
-        }
-        _ => return Ok(Err("the kind of address is unknown")),
-    };
-    let port = u16::from_be_bytes(read(stream).await?);
-    Ok(match host {
-        Ok(address) => Ok(Wanted::Address(SocketAddr::new(address, port))),
-        Err(name) => match String::from_utf8(name) {
-            Ok(name) => Ok(Wanted::Name(name.to_ascii_lowercase(), port)),
-            Err(_) => Err("the name is not text"),
-        },
-    })
-}
-
-async fn read<const N: usize, S: tokio::io::AsyncRead + Unpin>(stream: &mut S) -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    stream.read_exact(&mut bytes).await?;
-    Ok(bytes)
 }
 
 /// What the workload's DNS proxy would answer: the client's family, the first address.
@@ -187,45 +125,5 @@ async fn resolve<H: Host, C: CertificateAuthority>(
     match answer(&snapshot, &names, &workload, name, family, &mut rng) {
         Answer::Known { addresses, .. } => addresses.first().copied(),
         Answer::Forward => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What the server makes of these bytes, and what it said so far.
-    async fn asked(bytes: &[u8]) -> (io::Result<Result<Wanted, &'static str>>, Vec<u8>) {
-        let (mut ours, mut theirs) = tokio::io::duplex(1000);
-        ours.write_all(bytes).await.unwrap();
-        ours.shutdown().await.unwrap();
-        let outcome = request(&mut theirs).await;
-        drop(theirs);
-        let mut said = Vec::new();
-        ours.read_to_end(&mut said).await.unwrap();
-        (outcome, said)
-    }
-
-    #[tokio::test]
-    async fn all_three_kinds_of_address_are_read() {
-        let (wanted, said) = asked(&[5, 2, 2, 0, 5, 1, 0, 1, 10, 0, 0, 1, 0, 80]).await;
-        assert_eq!(wanted.unwrap(), Ok(Wanted::Address("10.0.0.1:80".parse().unwrap())));
-        assert_eq!(said, [5, 0]);
-        let mut v6 = vec![5, 1, 0, 5, 1, 0, 4];
-        v6.extend(Ipv6Addr::LOCALHOST.octets());
-        v6.extend([0x1f, 0x90]);
-        assert_eq!(asked(&v6).await.0.unwrap(), Ok(Wanted::Address("[::1]:8080".parse().unwrap())));
-        let named = asked(&[5, 1, 0, 5, 1, 0, 3, 3, b'W', b'e', b'b', 0, 80]).await.0.unwrap();
-        assert_eq!(named, Ok(Wanted::Name("web".to_owned(), 80)));
-    }
-
-    #[tokio::test]
-    async fn whoever_asks_for_more_is_refused_and_whoever_breaks_off_is_left() {
-        for wrong in [&[4, 1, 0][..], &[5, 1, 2], &[5, 1, 0, 5, 2, 0, 1], &[5, 1, 0, 5, 1, 0, 9]] {
-            assert!(asked(wrong).await.0.unwrap().is_err(), "{wrong:?}");
-        }
-        for cut in [&[][..], &[5], &[5, 3, 0], &[5, 1, 0, 5, 1], &[5, 1, 0, 5, 1, 0, 1, 10]] {
-            assert!(asked(cut).await.0.is_err(), "{cut:?}");
-        }
     }
 }

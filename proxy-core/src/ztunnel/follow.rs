@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Instances;
-use super::race::{First, race};
 use crate::host::Host;
 use crate::identity::{CertificateAuthority, Identity};
 use crate::net::drain::DrainWatcher;
+use crate::net::race::{First, race};
 use crate::state::{Applied, ConfigSource, Snapshot, TunnelProtocol, Workload};
 
 /// Applies pushes until the source ends or the proxy stops. A push is answered after live connections were judged by it.

@@ -1,16 +1,15 @@
 //! Port 15008: HBONE connections to the pod.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::error::Failure;
 use super::instance::{Instance, Refused};
-use super::race::{First, race};
 use super::stream;
 use crate::hbone::ServerConnection;
 use crate::host::{Accepted, Host};
 use crate::identity::CertificateAuthority;
-use crate::net::drain::{DrainWatcher, Phase};
+use crate::net::drain::DrainWatcher;
+use crate::net::race::{First, race};
 use crate::telemetry::{Reason, Reporter};
 
 /// Carries one HBONE connection to its end. Its streams run in tasks of their own.
@@ -27,7 +26,13 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
         First::Right(established) => established,
     };
     match established {
-        Ok(connection) => take_streams(&instance, connection, local, &watcher).await,
+        Ok(connection) => {
+            let take = |incoming| {
+                let stream = stream::serve(instance.clone(), incoming, local, watcher.clone());
+                instance.host.spawn("hbone stream", stream);
+            };
+            connection.serve(&watcher, Reason::WorkloadRemoved, take).await;
+        }
         Err((failure, workload)) => {
             let reporter = Reporter::Destination;
             let refused = Refused { reporter, source: peer, destination: local, trace: None, workload };
@@ -53,35 +58,4 @@ async fn handshake<H: Host, C: CertificateAuthority>(
     };
     let accepted = instance.acceptor.accept(accepted.stream, &certificate, &[]).await;
     accepted.map(Box::new).map_err(|error| (error.into(), Some(workload)))
-}
-
-/// Takes streams until the connection is over, the drain is through, or everything is cut.
-async fn take_streams<H: Host, C: CertificateAuthority>(
-    instance: &Arc<Instance<H, C>>,
-    mut connection: Box<ServerConnection<H>>,
-    local: SocketAddr,
-    watcher: &DrainWatcher,
-) {
-    let mut draining = std::pin::pin!(watcher.draining());
-    let mut announced = false;
-    loop {
-        let next = if announced {
-            match race(watcher.cut(), connection.next()).await {
-                First::Left(_) => return connection.close(Reason::Drained),
-                First::Right(next) => next,
-            }
-        } else {
-            match race(draining.as_mut(), connection.next()).await {
-                First::Left(Phase::Cut { .. }) => return connection.close(Reason::WorkloadRemoved),
-                First::Left(_) => {
-                    announced = true;
-                    connection.graceful_shutdown();
-                    continue;
-                }
-                First::Right(next) => next,
-            }
-        };
-        let Some(incoming) = next else { return };
-        instance.host.spawn("hbone stream", stream::serve(instance.clone(), incoming, local, watcher.clone()));
-    }
 }

@@ -12,7 +12,7 @@ use super::config::{Listen, ZtunnelConfig};
 use super::connections::{Change, Connections};
 use super::error::Failure;
 use super::{HBONE_PORT, INBOUND_PORT, OUTBOUND_PORT, inbound, listener, outbound, passthrough};
-use crate::dns::DnsProxy;
+use crate::dns::{DnsProxy, Resolver};
 use crate::hbone::{Acceptor, Pool};
 use crate::host::{Host, Instant, Rng, timer};
 use crate::identity::CertificateAuthority;
@@ -43,6 +43,8 @@ pub(super) struct Shared<H, C> {
     pub(super) certificates: CertificateStore<H, C>,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) rng: Mutex<Rng>,
+    /// Finds addresses of endpoints that are known by name, from the proxy's own namespace.
+    pub(super) resolver: Resolver<H>,
     next_connection: AtomicU64,
 }
 
@@ -51,7 +53,9 @@ impl<H: Host, C: CertificateAuthority> Shared<H, C> {
         let certificates = CertificateStore::new(host.clone(), authority, config.certificates.clone(), sink.clone());
         let rng = Mutex::new(host.rng("ztunnel"));
         let state = StateHandle::new();
-        Shared { host, config, state, certificates, sink, rng, next_connection: AtomicU64::new(1) }
+        let upstream = config.dns.as_ref().map_or(&[][..], |dns| &dns.upstream);
+        let resolver = Resolver::new(host.clone(), upstream);
+        Shared { host, config, state, certificates, sink, rng, resolver, next_connection: AtomicU64::new(1) }
     }
 
     pub(super) fn next_connection(&self) -> ConnectionId {

@@ -2,10 +2,10 @@
 
 use super::error::Failure;
 use super::instance::Instance;
-use super::race::{First, race};
 use super::record::Record;
 use crate::host::{Host, timer};
 use crate::identity::CertificateAuthority;
+use crate::net::race::{First, race};
 use crate::policy::Verdict;
 use crate::telemetry::Reason;
 

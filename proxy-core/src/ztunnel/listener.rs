@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use super::error::Failure;
 use super::instance::{Instance, Refused};
-use super::race::{First, race};
 use crate::host::{Accepted, Host, Listener};
 use crate::identity::CertificateAuthority;
 use crate::net::drain::{DrainWatcher, Phase};
+use crate::net::race::{First, race};
 use crate::telemetry::{Event, Reason, Reporter};
 
 /// First wait after a failed accept; doubles up to [`BACKOFF_MAX`].

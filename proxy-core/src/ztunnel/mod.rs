@@ -24,7 +24,6 @@ mod outbound;
 mod passthrough;
 pub mod plan;
 mod proxy_header;
-mod race;
 mod record;
 mod stream;
 mod transport;

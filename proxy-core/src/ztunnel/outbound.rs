@@ -6,7 +6,6 @@ use super::ILLEGAL_PORTS;
 use super::error::Failure;
 use super::instance::{Instance, Refused};
 use super::plan::{Outbound, Plan, Transport, plan};
-use super::race::{First, race};
 use super::record::Record;
 use super::transport::{self, Carrier};
 use crate::hbone::TraceParent;
@@ -14,6 +13,7 @@ use crate::host::{Accepted, Host, Stream};
 use crate::identity::CertificateAuthority;
 use crate::net::copy::{OnResets, Side, copy};
 use crate::net::drain::DrainWatcher;
+use crate::net::race::{First, race};
 use crate::state::{Snapshot, Workload};
 use crate::telemetry::{ConnectionInfo, ConnectionSecurity, Reason, Reporter};
 
@@ -55,6 +55,13 @@ pub(super) async fn serve<H: Host, C: CertificateAuthority>(
         (plan(&snapshot, &outbound, &mut rng), TraceParent::random(&mut rng))
     };
     let plan = match planned.map_err(Failure::from).and_then(transport::supported) {
+        Ok(plan) => match race(watcher.cut(), Box::pin(transport::resolved(&instance, plan))).await {
+            First::Left(_) => return,
+            First::Right(resolved) => resolved,
+        },
+        Err(failure) => Err(failure),
+    };
+    let plan = match plan {
         Ok(plan) => plan,
         Err(failure) => return instance.tell_refused(refused, failure),
     };

@@ -8,12 +8,12 @@ use super::application;
 use super::error::Failure;
 use super::instance::{Instance, Refused};
 use super::judge::judge;
-use super::race::{First, race};
 use super::record::Record;
 use crate::host::{Accepted, Host, Stream};
 use crate::identity::CertificateAuthority;
 use crate::net::copy::{OnResets, copy};
 use crate::net::drain::DrainWatcher;
+use crate::net::race::{First, race};
 use crate::state::Snapshot;
 use crate::telemetry::{ConnectionInfo, ConnectionSecurity, Hop, Reason, Reporter};
 

@@ -13,13 +13,13 @@ use super::instance::{Instance, Refused};
 use super::judge::judge;
 use super::labels::{baggage_of, workload_of};
 use super::proxy_header::proxy_header;
-use super::race::{First, race};
 use super::record::Record;
 use crate::hbone::{IncomingConnect, TraceParent};
 use crate::host::{Host, Stream};
 use crate::identity::CertificateAuthority;
 use crate::net::copy::{OnResets, Side, copy};
 use crate::net::drain::DrainWatcher;
+use crate::net::race::{First, race};
 use crate::state::{Snapshot, Workload};
 use crate::telemetry::{ConnectionInfo, ConnectionSecurity, Hop, Reason, Reporter, TraceId};
 

@@ -22,10 +22,6 @@ pub(super) enum Carrier<T> {
 
 /// Refuses what this proxy cannot carry. There is no weaker path to fall back to.
 pub(super) fn supported(plan: Plan) -> Result<Plan, Failure> {
-    if let NextHop::Name { hostname, .. } = &plan.next_hop {
-        let text = format!("no resolver to find an address of `{hostname}` with");
-        return Err(Failure::new(Reason::NoResolvedAddress, text));
-    }
     if let Transport::DoubleHbone { outer, .. } = &plan.transport {
         let text = format!("{} is in another network, and tunnels through gateways are not supported", outer.authority);
         return Err(Failure::new(Reason::NoValidDestination, text));
@@ -33,7 +29,23 @@ pub(super) fn supported(plan: Plan) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
-/// Connects to the next hop of a plan that is [`supported`]. Every stage has its own limit of time.
+/// Finds an address of a next hop that is known by name only: any of the wanted family, else any.
+pub(super) async fn resolved<H: Host, C: CertificateAuthority>(
+    instance: &Instance<H, C>,
+    mut plan: Plan,
+) -> Result<Plan, Failure> {
+    let NextHop::Name { hostname, prefer_ipv6, .. } = &plan.next_hop else { return Ok(plan) };
+    let addresses = instance.shared.resolver.resolve(hostname).await;
+    let addresses = addresses.map_err(|error| Failure::new(Reason::NoResolvedAddress, error.to_string()))?;
+    let wanted: Vec<_> = addresses.iter().filter(|address| address.is_ipv6() == *prefer_ipv6).collect();
+    let candidates = if wanted.is_empty() { addresses.iter().collect() } else { wanted };
+    let drawn = instance.shared.rng.lock().below(candidates.len() as u64) as usize;
+    let address = *candidates[drawn];
+    plan.resolve(address);
+    Ok(plan)
+}
+
+/// Connects to the next hop of a plan that is [`supported`] and [`resolved`]. Every stage has its own limit of time.
 pub(super) async fn connect<H: Host, C: CertificateAuthority>(
     instance: &Instance<H, C>,
     workload: &Workload,

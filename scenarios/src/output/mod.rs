@@ -7,7 +7,7 @@ mod path;
 mod progress;
 pub(crate) mod saves;
 mod text;
-mod units;
+pub(crate) mod units;
 
 pub(crate) use paint::Paint;
 pub(crate) use progress::Progress;

@@ -197,13 +197,24 @@ impl Text {
             facts.push(units::plural(record.load.len(), "load"));
         }
         let broken = record.violations.len();
-        facts.push(if broken == 0 { "no invariant broken".to_owned() } else { format!("{broken} broken invariants") });
-        facts.push(format!("{} virtual in {}", units::time(record.virtual_time_ns), units::duration(wall)));
+        // What is live has no digest, and nobody judges invariants.
+        let live = record.digest.is_empty();
+        facts.push(match broken {
+            0 if live => "invariants not judged".to_owned(),
+            0 => "no invariant broken".to_owned(),
+            _ => format!("{broken} broken invariants"),
+        });
+        facts.push(match live {
+            true => format!("on real sockets in {}", units::duration(wall)),
+            false => format!("{} virtual in {}", units::time(record.virtual_time_ns), units::duration(wall)),
+        });
         let named = [("events", "events"), ("packets_sent", "packets"), ("handshakes", "TLS handshakes")];
         facts.extend(named.iter().filter_map(|(key, name)| Some(format!("{} {name}", units::count(counter(key)?)))));
         facts.extend(counter("wire_bytes").map(|bytes| format!("{} on the wire", units::size(bytes))));
         let mut text = format!("\n{verdict}  {}\n", facts.join(" · "));
-        text.push_str(&format!("digest  {}\n", record.digest));
+        if !live {
+            text.push_str(&format!("digest  {}\n", record.digest));
+        }
         if record.verdict != Verdict::Passed {
             text.push_str(&self.replay(&record.replay));
         }

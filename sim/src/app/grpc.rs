@@ -1,30 +1,10 @@
 //! gRPC as our applications speak it: length-prefixed messages, status codes, and one message type with a text in field 1.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use proxy_core::grpc::{Code, percent_decode};
 
 use super::http1::Headers;
 use super::{http1, protobuf};
-
-/// The names of the status codes, by number.
-pub const GRPC_CODES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
 
 /// The longest message taken.
 const MESSAGE_MAX: usize = 4 << 20;
@@ -58,59 +38,26 @@ pub(crate) fn is_grpc(headers: &Headers) -> bool {
 /// What headers and trailers say of a call's end. Without a `grpc-status` the HTTP status stands for one, as gRPC maps them.
 pub(crate) fn answer_of(http_status: u16, headers: &Headers, trailers: &Headers, messages: u32) -> GrpcAnswer {
     let find = |name| http1::header(trailers, name).or_else(|| http1::header(headers, name));
-    let mapped = match http_status {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
-        _ => 2,
-    };
-    let status = find("grpc-status").and_then(|status| status.trim().parse().ok()).unwrap_or(mapped);
-    GrpcAnswer { status, message: find("grpc-message").map(percent_decoded).unwrap_or_default(), messages }
+    let status = find("grpc-status")
+        .and_then(|status| status.trim().parse().ok())
+        .unwrap_or(Code::from_http(http_status) as u32);
+    GrpcAnswer {
+        status,
+        message: find("grpc-message").map(|text| percent_decode(text.as_bytes())).unwrap_or_default(),
+        messages,
+    }
 }
 
 /// A status by its name or number.
 pub fn grpc_code(text: &str) -> Option<u32> {
-    let named = GRPC_CODES.iter().position(|name| name.eq_ignore_ascii_case(text.trim()));
+    let named = Code::NAMES.iter().position(|name| name.eq_ignore_ascii_case(text.trim()));
     named.and_then(|code| u32::try_from(code).ok()).or_else(|| text.trim().parse().ok().filter(|code| *code <= 16))
 }
 
 /// A status in words: its name, or its number if it has none.
 pub fn grpc_code_name(code: u32) -> String {
-    let name = usize::try_from(code).ok().and_then(|code| GRPC_CODES.get(code));
+    let name = usize::try_from(code).ok().and_then(|code| Code::NAMES.get(code));
     name.map_or_else(|| code.to_string(), |name| (*name).to_owned())
-}
-
-/// A `grpc-message` as it is written in a header.
-pub(crate) fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()).filter(|_| first == b'%') {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A message of ours: its text in field 1.
@@ -187,7 +134,6 @@ mod tests {
         assert_eq!(answer_of(503, &none, &none, 0).status, 14);
         let told = answer_of(200, &none, &header("grpc-message", "a%20%E2%82%AC%"), 0);
         assert_eq!(told.message, "a €%");
-        assert_eq!(percent_encoded("a €%"), "a %E2%82%AC%25");
     }
 
     #[test]

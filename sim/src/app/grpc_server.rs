@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use proxy_core::Host;
+use proxy_core::grpc::percent_encode;
 
 use super::behaviour::{Answer, Failure, GrpcEnd, Role};
-use super::grpc::{Deframer, framed, percent_encoded, text_message};
+use super::grpc::{Deframer, framed, text_message};
 use super::http2_server::{Http2Stream, put};
 use super::server::{Server, think};
 use super::{echo, ext_authz, protobuf};
@@ -88,7 +89,7 @@ fn finish<H: Host>(
 ) {
     let mut told = vec![("grpc-status".to_owned(), end.status.to_string())];
     if !end.message.is_empty() {
-        told.push(("grpc-message".to_owned(), percent_encoded(&end.message)));
+        told.push(("grpc-message".to_owned(), percent_encode(&end.message, usize::MAX)));
     }
     told.extend(server.behaviour.trailers.iter().cloned());
     if sender.is_none() && end.status != 0 {

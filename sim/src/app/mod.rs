@@ -33,7 +33,7 @@ pub use behaviour::{Answer, Behaviour, CountedBy, Delay, ErrorShare, FailFirst, 
 pub use client::{Client, Scheme, Target};
 pub use echo::EchoAnswer;
 pub use flow::FLOW_HEADER;
-pub use grpc::{GRPC_CODES, GrpcAnswer, GrpcCall, grpc_code, grpc_code_name};
+pub use grpc::{GrpcAnswer, GrpcCall, grpc_code, grpc_code_name};
 pub use hbone_client::{HboneExchange, HboneRequest, hbone_request};
 pub use http_client::{HttpAnswer, HttpConnection, HttpExchange, HttpRequest, RequestKind};
 pub use http1::Headers;

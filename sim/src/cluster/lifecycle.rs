@@ -150,6 +150,15 @@ impl Cluster {
         }
     }
 
+    /// The containers of a pod that is being deleted have ended before their time: the pod goes. Nothing happens if there is
+    /// no such pod, or it is not being deleted.
+    pub fn containers_ended(&mut self, name: &ObjectName, uid: &str, now: Instant) {
+        self.run(now);
+        if self.pods.get(name).is_some_and(|pod| pod.phase == PodPhase::Terminating && *pod.meta.uid == *uid) {
+            self.end_pod(name, now);
+        }
+    }
+
     /// Takes a pod out of the store and frees its addresses.
     pub(super) fn end_pod(&mut self, name: &ObjectName, at: Instant) {
         let Some(pod) = self.pods.get(name) else { return };

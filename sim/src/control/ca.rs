@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use proxy_core::Host;
-use proxy_core::host::Rng;
+use proxy_core::host::{Rng, WallTime};
 use proxy_core::identity::{AuthorityError, CertificateAuthority, Identity, SignedChain, SigningRequest};
 use proxy_core::tls::issue::Issuer;
 use proxy_core::tls::{ServerCertificate, TlsError};
 use sha2::{Digest, Sha256};
+
+use super::accounts::{Caller, ServiceAccounts};
 
 /// What the authority signs for how long, and how far away it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,11 @@ pub struct AuthorityConfig {
     pub delay_least: Duration,
     /// Most time from asking to answer; each request draws its own. Default 5 ms.
     pub delay_most: Duration,
+    /// From when the first root is valid; `None` is when the authority is made. Default `None`.
+    pub root_since: Option<WallTime>,
+    /// What the first root's key is made of; `None` draws it from the host. Default `None`. Whoever knows it can sign for
+    /// anyone.
+    pub secret: Option<[u8; 32]>,
 }
 
 impl Default for AuthorityConfig {
@@ -36,6 +43,8 @@ impl Default for AuthorityConfig {
             leaf_validity_max: Duration::from_secs(90 * 24 * 3600),
             delay_least: Duration::from_millis(1),
             delay_most: Duration::from_millis(5),
+            root_since: None,
+            secret: None,
         }
     }
 }
@@ -99,6 +108,8 @@ struct State {
     asked: BTreeMap<(Arc<str>, Identity), u64>,
     /// Bearer tokens of node proxies, and whose they are.
     tokens: BTreeMap<String, Arc<str>>,
+    /// Who recognises other tokens.
+    accounts: Option<Arc<ServiceAccounts>>,
     under_way: usize,
     signed: u64,
     /// Instead of the configured delay.
@@ -139,8 +150,14 @@ impl<H: Host> MeshAuthority<H> {
     pub fn new(host: H, config: AuthorityConfig) -> Result<Self, TlsError> {
         let mut seed = [0; 32];
         host.fill_random("control/ca", &mut seed);
-        let mut rng = Rng::from_seed(digest(&seed, &[b"root"]));
-        let issuer = Issuer::new(&config.name, host.wall_time(), config.root_validity, &mut rng)?;
+        // Serial numbers must not repeat when an authority of the same root is started again.
+        let mut rng = Rng::from_seed(digest(&config.secret.unwrap_or(seed), &[b"root"]));
+        let issuer = Issuer::new(
+            &config.name,
+            config.root_since.unwrap_or_else(|| host.wall_time()),
+            config.root_validity,
+            &mut rng,
+        )?;
         let shared = Shared { config, issuer, seed, state: Mutex::new(State::default()) };
         Ok(MeshAuthority { host, shared: Arc::new(shared) })
     }
@@ -176,9 +193,29 @@ impl<H: Host> MeshAuthority<H> {
         self.shared.state.lock().tokens.insert(token.to_owned(), node.clone());
     }
 
+    /// Takes tokens of service accounts too from now on.
+    pub fn admit_accounts(&self, accounts: Arc<ServiceAccounts>) {
+        self.shared.state.lock().accounts = Some(accounts);
+    }
+
     /// Whose token this is.
-    pub fn node_of_token(&self, token: &str) -> Option<Arc<str>> {
-        self.shared.state.lock().tokens.get(token).cloned()
+    ///
+    /// # Errors
+    /// Nobody's that is known here; in words for whoever shows it.
+    pub fn caller(&self, token: &str) -> Result<Caller, &'static str> {
+        let state = self.shared.state.lock();
+        if let Some(node) = state.tokens.get(token) {
+            return Ok(Caller::proxy_of(node));
+        }
+        let accounts = state.accounts.clone();
+        drop(state);
+        let accounts = accounts.ok_or("no node's proxy has this token")?;
+        accounts.recognise(token, self.host.wall_time())
+    }
+
+    /// Notes who runs where, and forgets what was noted before: by node, then pod uid.
+    pub fn reschedule(&self, scheduled: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Identity>>) {
+        self.shared.state.lock().scheduled = scheduled;
     }
 
     /// A certificate for a server known by these names, valid from now.
@@ -267,7 +304,12 @@ impl<H: Host> MeshAuthority<H> {
 
     /// The authority as the proxy of `node` reaches it.
     pub fn for_node(&self, node: &str) -> NodeAuthority<H> {
-        NodeAuthority { authority: self.clone(), node: node.into() }
+        NodeAuthority { authority: self.clone(), node: node.into(), own: None }
+    }
+
+    /// The authority as this caller reaches it: for its own identity, and for those of its node if it serves that.
+    pub fn for_caller(&self, caller: &Caller) -> NodeAuthority<H> {
+        NodeAuthority { authority: self.clone(), node: caller.node.clone(), own: caller.identity.clone() }
     }
 }
 
@@ -298,6 +340,8 @@ fn digest(seed: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
 pub struct NodeAuthority<H: Host> {
     authority: MeshAuthority<H>,
     node: Arc<str>,
+    /// Who asks, and so may be asked for wherever it runs.
+    own: Option<Identity>,
 }
 
 impl<H: Host> CertificateAuthority for NodeAuthority<H> {
@@ -326,7 +370,8 @@ impl<H: Host> CertificateAuthority for NodeAuthority<H> {
         }
         let mut state = shared.state.lock();
         let here = state.scheduled.get(&self.node).into_iter().flat_map(BTreeMap::values);
-        if !here.into_iter().any(|scheduled| scheduled == identity) {
+        let is_own = self.own.as_ref() == Some(identity);
+        if !is_own && !here.into_iter().any(|scheduled| scheduled == identity) {
             return Err(AuthorityError::Refused(format!("no pod of {identity} is scheduled on node {}", self.node)));
         }
         let validity = request.validity.min(shared.config.leaf_validity_max);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use proxy_core::host::Instant;
 use proxy_core::telemetry::{ConnectionId, ConnectionInfo, Event, Hop, Reporter};
 
-use super::reference::endpoints;
+use super::reference::{are_named, endpoints};
 use super::{Checker, Finding, World};
 use crate::record::{Observation, ObservationKind};
 
@@ -48,6 +48,9 @@ fn judge(world: &World, node: &str, opened: Instant, connection: &ConnectionInfo
     let mut known = false;
     for (_, cluster) in world.truth.in_force(opened, world.deltas.stale).iter().rev() {
         let Some(valid) = endpoints(cluster, connection.original_destination) else { continue };
+        if are_named(cluster, connection.original_destination.ip()) {
+            return None;
+        }
         known = true;
         let has = |uid: &str| world.truth.pod(uid).is_some_and(|pod| pod.addresses.contains(&dialled.ip()));
         if valid.iter().any(|endpoint| has(&endpoint.pod)) {

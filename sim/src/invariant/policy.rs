@@ -32,27 +32,7 @@ impl Checker for PolicySettled {
     }
 
     fn observe(&mut self, world: &World, observation: &Observation, findings: &mut Vec<Finding>) {
-        match &observation.kind {
-            ObservationKind::App(AppEvent::Accepted { flow, server, local, peer, request: Some(_), .. })
-                if world.truth.waypoint_at(peer.ip(), observation.at).is_some() =>
-            {
-                if let Some(waypoint) = world.truth.waypoint_at(peer.ip(), observation.at) {
-                    let taken = Taken { server, at: *local, waypoint };
-                    judge_relayed(world, observation.at, *flow, &taken, Phase::Settled, findings);
-                }
-            }
-            ObservationKind::App(AppEvent::Accepted { flow, connection, .. }) if flow == connection => {
-                if let Some(connection) = world.flows.connection(*connection) {
-                    judge_admitted(world, observation.at, connection, Phase::Settled, findings);
-                }
-            }
-            ObservationKind::Proxy { node, event: Event::Judged { connection, verdict, .. } }
-                if !verdict.is_allowed() && connection.reporter == Reporter::Destination =>
-            {
-                judge_refused(world, observation.at, node, connection, Phase::Settled, findings);
-            }
-            _ => {}
-        }
+        observe(world, observation, Phase::Settled, findings);
     }
 
     fn truth_changed(&mut self, world: &World, _at: Instant, _findings: &mut Vec<Finding>) {
@@ -79,6 +59,31 @@ impl Phase {
     }
 }
 
+/// What applications took and what proxies refused, as far as it falls into `phase`.
+pub(super) fn observe(world: &World, observation: &Observation, phase: Phase, findings: &mut Vec<Finding>) {
+    match &observation.kind {
+        ObservationKind::App(AppEvent::Accepted { flow, server, local, peer, request: Some(_), .. })
+            if world.truth.waypoint_at(peer.ip(), observation.at).is_some() =>
+        {
+            if let Some(waypoint) = world.truth.waypoint_at(peer.ip(), observation.at) {
+                let taken = Taken { server, at: *local, waypoint };
+                judge_relayed(world, observation.at, *flow, &taken, phase, findings);
+            }
+        }
+        ObservationKind::App(AppEvent::Accepted { flow, connection, .. }) if flow == connection => {
+            if let Some(connection) = world.flows.connection(*connection) {
+                judge_admitted(world, observation.at, connection, phase, findings);
+            }
+        }
+        ObservationKind::Proxy { node, event: Event::Judged { connection, verdict, .. } }
+            if !verdict.is_allowed() && connection.reporter == Reporter::Destination =>
+        {
+            judge_refused(world, observation.at, node, connection, phase, findings);
+        }
+        _ => {}
+    }
+}
+
 /// Whether the current state allows a connection to every pod that may serve it.
 pub(super) fn allows(world: &World, connection: &Connection) -> bool {
     let Some(cluster) = world.truth.now() else { return false };
@@ -102,13 +107,7 @@ pub(super) fn allows(world: &World, connection: &Connection) -> bool {
 }
 
 /// The server read the client's first bytes: some state in force must allow that.
-pub(super) fn judge_admitted(
-    world: &World,
-    at: Instant,
-    connection: &Connection,
-    phase: Phase,
-    findings: &mut Vec<Finding>,
-) {
+fn judge_admitted(world: &World, at: Instant, connection: &Connection, phase: Phase, findings: &mut Vec<Finding>) {
     if Phase::of(world.truth.in_force(connection.dialled, world.deltas.policy)) != phase {
         return;
     }
@@ -122,15 +121,15 @@ pub(super) fn judge_admitted(
 }
 
 /// A request that came through a waypoint, where it ended.
-pub(super) struct Taken<'a> {
-    pub(super) server: &'a AppPod,
-    pub(super) at: SocketAddr,
-    pub(super) waypoint: &'a Pod,
+struct Taken<'a> {
+    server: &'a AppPod,
+    at: SocketAddr,
+    waypoint: &'a Pod,
 }
 
 /// A server took a request from a waypoint: some state in force must allow the waypoint to call the server, and some the
 /// client to make the request.
-pub(super) fn judge_relayed(
+fn judge_relayed(
     world: &World,
     at: Instant,
     flow: FlowId,
@@ -285,7 +284,7 @@ fn current<'a>(cluster: &'a Cluster, pod: &Pod) -> Option<&'a Pod> {
 }
 
 /// A proxy refused by policy: some state in force must deny that.
-pub(super) fn judge_refused(
+fn judge_refused(
     world: &World,
     at: Instant,
     node: &str,

@@ -1,17 +1,21 @@
 //! Enrollment: labels say what should be; redirect rules, proxy and annotation follow, in that order.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+
+use proxy_core::ztunnel::{Entry, SOCKS5_PORT};
 
 use super::Mesh;
 use super::config::DnsCapture;
 use super::pod::Membership;
 use super::work::Work;
 use crate::cluster::{Redirection, enrollment};
+use crate::ground::{Ground, Process};
 use crate::node::Capture;
 use crate::record::ObservationKind;
 
-impl Mesh {
+impl<G: Ground> Mesh<G> {
     /// Compares what labels ask for with what is, for every pod.
     pub(super) fn reconcile_all(&mut self) {
         let pods: Vec<Arc<str>> = self.pods.keys().cloned().collect();
@@ -37,7 +41,7 @@ impl Mesh {
             _ => return,
         };
         let delay = self.draw(uid, "act", self.config.agent.act_least, self.config.agent.act_most);
-        self.agenda.add(self.sim.now() + delay, work);
+        self.agenda.add(self.ground.now() + delay, work);
     }
 
     /// Whether the pod should be in the mesh, by the labels of now.
@@ -59,7 +63,7 @@ impl Mesh {
         let Membership::Entering { refused } = runtime.membership else { return };
         if !wanted {
             runtime.membership = Membership::Outside;
-            self.sim.set_capture(runtime.namespace, None);
+            self.ground.set_capture(runtime.namespace, None);
             let key = runtime.pod.meta.key.clone();
             if refused > 0 && self.cluster.set_redirection(&key, None) {
                 self.note_change();
@@ -70,16 +74,22 @@ impl Mesh {
         let Some(node) = self.nodes.get(&runtime.node) else { return };
         let bypass_inbound = runtime.pod.bypasses_inbound_capture();
         let dns = self.config.dns == DnsCapture::On && runtime.pod.captures_dns();
-        self.sim.set_capture(runtime.namespace, Some(Capture { bypass_inbound, dns }));
+        self.ground.set_capture(runtime.namespace, Some(Capture { bypass_inbound, dns }));
         let in_pod = node.host.in_namespace(runtime.namespace).marked(crate::node::PROXY_MARK);
         let key = runtime.pod.meta.key.clone();
         match node.ztunnel.add_workload(runtime.workload_info(), in_pod) {
             Ok(()) => {
                 runtime.membership = Membership::Captured;
-                self.journal.record(self.sim.now(), ObservationKind::Enrollment { pod: uid.clone(), enrolled: true });
+                if self.config.socks5 {
+                    // A pod that has the port itself keeps it.
+                    let at = SocketAddr::from((Ipv4Addr::UNSPECIFIED, SOCKS5_PORT));
+                    let _ = node.ztunnel.open_entry(uid, at, Entry::Socks5);
+                }
+                self.journal
+                    .record(self.ground.now(), ObservationKind::Enrollment { pod: uid.clone(), enrolled: true });
                 let agent = self.config.agent;
                 let delay = self.draw(uid, "annotate", agent.annotate_least, agent.annotate_most);
-                self.agenda.add(self.sim.now() + delay, Work::Announce(uid.clone()));
+                self.agenda.add(self.ground.now() + delay, Work::Announce(uid.clone()));
                 self.start_app_if_due(uid);
             }
             Err(_) => {
@@ -90,7 +100,7 @@ impl Mesh {
                 }
                 let agent = self.config.agent;
                 let wait = backoff(agent.retry_least, agent.retry_most, refused);
-                self.agenda.add(self.sim.now() + wait, Work::Enroll(uid.clone()));
+                self.agenda.add(self.ground.now() + wait, Work::Enroll(uid.clone()));
             }
         }
     }
@@ -120,15 +130,15 @@ impl Mesh {
             runtime.membership = Membership::Inside;
             return;
         }
-        self.sim.set_capture(runtime.namespace, None);
+        self.ground.set_capture(runtime.namespace, None);
         if let Some(node) = self.nodes.get(&runtime.node) {
             node.remove_workload(uid);
         }
         runtime.membership = Membership::Released;
-        self.journal.record(self.sim.now(), ObservationKind::Enrollment { pod: uid.clone(), enrolled: false });
+        self.journal.record(self.ground.now(), ObservationKind::Enrollment { pod: uid.clone(), enrolled: false });
         let agent = self.config.agent;
         let delay = self.draw(uid, "withdraw", agent.annotate_least, agent.annotate_most);
-        self.agenda.add(self.sim.now() + delay, Work::Withdraw(uid.clone()));
+        self.agenda.add(self.ground.now() + delay, Work::Withdraw(uid.clone()));
     }
 
     /// Takes the annotation away.
@@ -148,7 +158,7 @@ impl Mesh {
     /// A uniform draw from the pod's own stream of that name: one pod more never shifts another's delays.
     fn draw(&self, uid: &str, what: &str, least: Duration, most: Duration) -> Duration {
         let spread = u64::try_from(most.saturating_sub(least).as_nanos()).unwrap_or(u64::MAX);
-        let mut dice = self.seed.stream(&format!("agent/{what}/{uid}/{}", self.sim.now().as_nanos()));
+        let mut dice = self.seed.stream(&format!("agent/{what}/{uid}/{}", self.ground.now().as_nanos()));
         least + Duration::from_nanos(dice.below(spread.saturating_add(1).max(1)))
     }
 }

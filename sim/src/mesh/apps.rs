@@ -9,19 +9,19 @@ use crate::node::SimHost;
 use crate::record::{AppPod, Journal};
 
 /// Starts what a pod's containers run.
-pub trait AppFactory: Send {
+pub trait AppFactory<H = SimHost>: Send {
     /// Called once a pod, when its containers start: the pod's network is there, and if it is to be in the mesh, it is
     /// captured already. Whatever is spawned on `start.host` ends with the pod. What is returned is told to stop when the
     /// pod is deleted; `None` keeps running until the pod is gone, as a process that ignores SIGTERM.
-    fn start(&mut self, start: AppStart<'_>) -> Option<Box<dyn App>>;
+    fn start(&mut self, start: AppStart<'_, H>) -> Option<Box<dyn App>>;
 }
 
 /// Any closure will do.
-impl<F> AppFactory for F
+impl<H, F> AppFactory<H> for F
 where
-    F: FnMut(AppStart<'_>) -> Option<Box<dyn App>> + Send,
+    F: FnMut(AppStart<'_, H>) -> Option<Box<dyn App>> + Send,
 {
-    fn start(&mut self, start: AppStart<'_>) -> Option<Box<dyn App>> {
+    fn start(&mut self, start: AppStart<'_, H>) -> Option<Box<dyn App>> {
         self(start)
     }
 }
@@ -30,24 +30,31 @@ where
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoApps;
 
-impl AppFactory for NoApps {
-    fn start(&mut self, _start: AppStart<'_>) -> Option<Box<dyn App>> {
+impl<H> AppFactory<H> for NoApps {
+    fn start(&mut self, _start: AppStart<'_, H>) -> Option<Box<dyn App>> {
         None
     }
 }
 
 /// A pod whose containers start.
-#[derive(Clone, Copy)]
-pub struct AppStart<'a> {
+pub struct AppStart<'a, H = SimHost> {
     /// The pod.
     pub pod: &'a Pod,
     /// The same, as applications name it in what they tell.
     pub app_pod: &'a Arc<AppPod>,
     /// The process its containers are, in the pod's network namespace.
-    pub host: &'a SimHost,
+    pub host: &'a H,
     /// Where applications tell what they see.
     pub journal: &'a Journal,
 }
+
+impl<H> Clone for AppStart<'_, H> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<H> Copy for AppStart<'_, H> {}
 
 /// A running application.
 pub trait App: Send {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::Mesh;
 use crate::cluster::yaml::Document;
 use crate::cluster::{Applied, ApplyOptions, Cluster, Diagnostic, LabelChange, ObjectName, ObjectReference, Problem};
+use crate::ground::Ground;
 
-impl Mesh {
+impl<G: Ground> Mesh<G> {
     /// `kubectl apply -f`.
     ///
     /// # Errors
@@ -69,7 +70,7 @@ impl Mesh {
         &mut self,
         change: impl FnOnce(&mut Cluster, proxy_core::host::Instant) -> Result<T, E>,
     ) -> Result<T, E> {
-        let result = change(&mut self.cluster, self.sim.now())?;
+        let result = change(&mut self.cluster, self.ground.now())?;
         self.note_change();
         self.sync_nodes();
         self.reconcile_all();

@@ -30,6 +30,8 @@ pub struct MeshConfig {
     pub control_plane: ControlPlaneConfig,
     /// Every node's proxy; its node name, network and DNS are filled in.
     pub ztunnel: ZtunnelConfig,
+    /// Whether the proxy of a pod also takes SOCKS5 in the pod, at port 15080. Default false.
+    pub socks5: bool,
     /// Every node's enrollment agent.
     pub agent: AgentConfig,
     /// How the connections of a pod's processes end when it is gone. Default: closed, as by the kernel when a container

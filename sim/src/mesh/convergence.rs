@@ -9,8 +9,9 @@ use super::Mesh;
 use super::node::NodeRuntime;
 use super::pod::Membership;
 use crate::control::{Resources, translate};
+use crate::ground::{Ground, Process};
 
-impl Mesh {
+impl<G: Ground> Mesh<G> {
     /// What differs from what a mesh started now on the same cluster would have, in words; empty when all has followed.
     /// Resources a proxy refused and pods it will not serve are reported elsewhere.
     pub fn divergences(&self) -> Vec<String> {
@@ -48,9 +49,9 @@ impl Mesh {
     }
 }
 
-fn compare(
+fn compare<H: Process>(
     name: &str,
-    node: &NodeRuntime,
+    node: &NodeRuntime<H>,
     truth: &Resources,
     refused: &BTreeSet<ResourceName>,
     differences: &mut Vec<String>,

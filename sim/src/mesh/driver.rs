@@ -24,7 +24,8 @@ use crate::cluster::{Applied, ApplyOptions, Cluster, Diagnostic, ObjectName, Pod
 use crate::control::{Availability, ControlPlane, MeshAuthority, PolicyNotice, Revision, Translation, translate};
 use crate::exec::{StallKind, StallReport};
 use crate::fabric::NodeSpec;
-use crate::node::{Sim, SimHost};
+use crate::ground::Ground;
+use crate::node::Sim;
 use crate::record::{AppPod, Journal, ObservationKind};
 use crate::seed::Seed;
 use crate::wire::NodeId;
@@ -38,7 +39,7 @@ const SETTLE_STEP: Duration = Duration::from_millis(1);
 /// So often the mesh may have something to do at one time before time counts as stuck.
 const ROUNDS_PER_INSTANT: u64 = 1_000_000;
 
-/// A whole mesh in virtual time.
+/// A whole mesh, in virtual time or on another ground.
 ///
 /// Owns the cluster (the truth) and everything that runs because of it. Time moves only in [`Mesh::run_until`] and
 /// [`Mesh::settle`]; what a person does to the cluster happens at the current time. Proxies learn of the truth only
@@ -46,19 +47,19 @@ const ROUNDS_PER_INSTANT: u64 = 1_000_000;
 ///
 /// Deterministic because the cluster, the agenda and the engine are, and they take turns in a fixed order: at equal times
 /// the engine first, then the cluster, the agenda, the control plane.
-pub struct Mesh {
+pub struct Mesh<G: Ground = Sim> {
     pub(super) config: MeshConfig,
     pub(super) seed: Seed,
-    pub(super) sim: Sim,
+    pub(super) ground: G,
     pub(super) cluster: Cluster,
-    pub(super) control: ControlPlane<SimHost>,
-    pub(super) authority: MeshAuthority<SimHost>,
+    pub(super) control: ControlPlane<G::Host>,
+    pub(super) authority: MeshAuthority<G::Host>,
     /// The control plane as a process, if it serves on the wire.
-    pub(super) istiod: Option<Istiod>,
-    pub(super) nodes: BTreeMap<Arc<str>, NodeRuntime>,
+    pub(super) istiod: Option<Istiod<G::Host>>,
+    pub(super) nodes: BTreeMap<Arc<str>, NodeRuntime<G::Host>>,
     /// By uid.
-    pub(super) pods: BTreeMap<Arc<str>, PodRuntime>,
-    pub(super) apps: Box<dyn AppFactory>,
+    pub(super) pods: BTreeMap<Arc<str>, PodRuntime<G::Host>>,
+    pub(super) apps: Box<dyn AppFactory<G::Host>>,
     pub(super) agenda: Agenda,
     pub(super) journal: Journal,
     pub(super) faults: Faults,
@@ -66,8 +67,8 @@ pub struct Mesh {
     pub(super) home: NodeId,
     /// Where the cluster's DNS runs, and its process while there is one.
     names: Option<NodeId>,
-    pub(super) name_server: Option<SimHost>,
-    pub(super) keys: KeyFetches,
+    pub(super) name_server: Option<G::Host>,
+    pub(super) keys: KeyFetches<G::Host>,
     view: ClusterView,
     /// The truth changed and nobody has been told yet.
     changed: bool,
@@ -135,23 +136,48 @@ impl fmt::Display for MeshError {
 impl std::error::Error for MeshError {}
 
 impl Mesh {
-    /// A mesh of these manifests at time zero: nothing has run yet. Continue with [`Mesh::settle`].
+    /// A simulated mesh of these manifests at time zero: nothing has run yet. Continue with [`Mesh::settle`].
     ///
     /// # Errors
     /// [`MeshError::Manifests`] or [`MeshError::Authority`].
     pub fn new(
-        mut config: MeshConfig,
+        config: MeshConfig,
         manifests: &[yaml::Document],
         apps: impl AppFactory + 'static,
     ) -> Result<(Mesh, Applied), MeshError> {
-        let sim = Sim::new(config.sim.clone());
-        sim.set_links(config.links);
-        let home = sim.add_node(NodeSpec {
+        Mesh::on(simulation(&config), config, manifests, apps)
+    }
+
+    /// The engine.
+    pub fn sim(&self) -> &Sim {
+        &self.ground
+    }
+}
+
+/// The simulation that a mesh of this configuration stands on.
+pub fn simulation(config: &MeshConfig) -> Sim {
+    let sim = Sim::new(config.sim.clone());
+    sim.set_links(config.links);
+    sim
+}
+
+impl<G: Ground> Mesh<G> {
+    /// A mesh of these manifests on a ground on which nothing is yet.
+    ///
+    /// # Errors
+    /// [`MeshError::Manifests`], [`MeshError::Authority`] or [`MeshError::ControlPlane`].
+    pub fn on(
+        ground: G,
+        mut config: MeshConfig,
+        manifests: &[yaml::Document],
+        apps: impl AppFactory<G::Host> + 'static,
+    ) -> Result<(Mesh<G>, Applied), MeshError> {
+        let home = ground.add_node(NodeSpec {
             name: "control-plane".to_owned(),
             addresses: vec![CONTROL_PLANE],
             ..NodeSpec::default()
         });
-        let host = sim.process(sim.node_namespace(home), "control-plane");
+        let host = ground.process(ground.node_namespace(home), "control-plane");
         let journal = Journal::new();
         let observer = Arc::new(PushJournal(journal.clone()));
         let wire = config.control_plane.delivery == Delivery::Wire;
@@ -169,7 +195,7 @@ impl Mesh {
             cluster,
             control,
             authority,
-            istiod: wire.then(|| Istiod::new(&sim, home)),
+            istiod: wire.then(|| Istiod::new(&ground, home)),
             nodes: BTreeMap::new(),
             pods: BTreeMap::new(),
             apps: Box::new(apps),
@@ -184,7 +210,7 @@ impl Mesh {
             translation_planned: false,
             notices: Vec::new(),
             config,
-            sim,
+            ground,
         };
         mesh.translate_addresses();
         mesh.start_control_plane().map_err(MeshError::ControlPlane)?;
@@ -202,24 +228,24 @@ impl Mesh {
         let addresses = self.cluster.config().dns_addresses();
         let node = *self.names.get_or_insert_with(|| {
             let locality = self.cluster.nodes().next().map(|node| node.locality()).unwrap_or_default();
-            self.sim.add_node(NodeSpec {
+            self.ground.add_node(NodeSpec {
                 name: "cluster-dns".to_owned(),
                 zone: locality.zone.to_string(),
                 region: locality.region.to_string(),
                 addresses: addresses.clone(),
             })
         });
-        let host = self.sim.process(self.sim.node_namespace(node), "name server");
+        let host = self.ground.process(self.ground.node_namespace(node), "name server");
         NameServer::start(host.clone(), &addresses, self.view.clone(), self.journal.clone());
         self.name_server = Some(host);
     }
 
     /// Virtual time.
     pub fn now(&self) -> Instant {
-        self.sim.now()
+        self.ground.now()
     }
 
-    /// Moves everything forward to `until`, and does what is due then.
+    /// Moves everything forward to `until`, and does what is due then; not so far if the ground is interrupted.
     ///
     /// # Errors
     /// The engine stopped: see [`StallReport`].
@@ -232,7 +258,10 @@ impl Mesh {
             self.turn(&mut rounds)?;
             let next = self.next_deadline().map_or(until, |next| next.min(until));
             let last = next >= until;
-            self.sim.run_until(next)?;
+            self.ground.run_until(next)?;
+            if self.ground.is_interrupted() {
+                return Ok(());
+            }
             if last && self.next_deadline().is_none_or(|next| next > until) {
                 return Ok(());
             }
@@ -299,7 +328,7 @@ impl Mesh {
             let mut idle = true;
             *rounds += 1;
             if *rounds > ROUNDS_PER_INSTANT {
-                return Err(self.sim.stalled(StallKind::Stuck));
+                return Err(self.ground.stalled(StallKind::Stuck));
             }
             if self.cluster.next_deadline().is_some_and(|due| due <= now) {
                 idle = false;
@@ -312,7 +341,7 @@ impl Mesh {
                 idle = false;
                 *rounds += 1;
                 if *rounds > ROUNDS_PER_INSTANT {
-                    return Err(self.sim.stalled(StallKind::Stuck));
+                    return Err(self.ground.stalled(StallKind::Stuck));
                 }
                 match work {
                     Work::Enroll(uid) => self.enroll(&uid),
@@ -326,6 +355,7 @@ impl Mesh {
                     Work::Retire(node, proxy) => self.retire(&node, &proxy),
                     Work::EndFault(number) => self.end_fault(number),
                     Work::Probe(uid) => self.probe_waypoint(&uid),
+                    Work::Drained(uid) => self.end_drained_waypoint(&uid),
                     Work::FetchKeys(from) => self.fetch_keys(from),
                     Work::CollectKeys => self.collect_keys(),
                     Work::TranslateAddresses => {
@@ -376,9 +406,9 @@ impl Mesh {
         self.view.clone()
     }
 
-    /// The engine.
-    pub fn sim(&self) -> &Sim {
-        &self.sim
+    /// What it stands on.
+    pub fn ground(&self) -> &G {
+        &self.ground
     }
 
     /// Everything that was observed.
@@ -387,12 +417,12 @@ impl Mesh {
     }
 
     /// The configuration path: to break it, or to ask how far it has come.
-    pub fn control_plane(&self) -> &ControlPlane<SimHost> {
+    pub fn control_plane(&self) -> &ControlPlane<G::Host> {
         &self.control
     }
 
     /// The certificate authority: to break it, or to ask what it signed.
-    pub fn authority(&self) -> &MeshAuthority<SimHost> {
+    pub fn authority(&self) -> &MeshAuthority<G::Host> {
         &self.authority
     }
 
@@ -402,7 +432,7 @@ impl Mesh {
     }
 
     /// A node's proxy.
-    pub fn ztunnel(&self, node: &str) -> Option<&MeshZtunnel> {
+    pub fn ztunnel(&self, node: &str) -> Option<&MeshZtunnel<G::Host>> {
         Some(&self.nodes.get(node)?.ztunnel)
     }
 
@@ -413,7 +443,7 @@ impl Mesh {
 
     /// A pod that has its network: its object, what applications call it, and the process of its containers. Clients may
     /// be spawned there; they end with the pod.
-    pub fn pod(&self, name: &ObjectName) -> Option<(&Arc<Pod>, &Arc<AppPod>, &SimHost)> {
+    pub fn pod(&self, name: &ObjectName) -> Option<(&Arc<Pod>, &Arc<AppPod>, &G::Host)> {
         let uid = &self.cluster.pod(name)?.meta.uid;
         let runtime = self.pods.get(uid)?;
         Some((&runtime.pod, &runtime.app_pod, &runtime.host))

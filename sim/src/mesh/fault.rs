@@ -181,6 +181,20 @@ impl Fault {
         }
     }
 
+    /// Whether packets, whole processes or whole nodes are held up, or vanish without a word: what only a ground can that is a
+    /// kernel itself.
+    pub fn holds_up(&self) -> bool {
+        matches!(
+            self,
+            Fault::Network { .. }
+                | Fault::SlowReader { .. }
+                | Fault::Pause { .. }
+                | Fault::NodeCrash { .. }
+                | Fault::Lose { .. }
+                | Fault::Crash { how: KillMode::Silent, .. }
+        )
+    }
+
     /// Whether it happens and is over, so that a length of time means nothing.
     pub fn is_momentary(&self) -> bool {
         matches!(

@@ -11,7 +11,9 @@ use super::work::Work;
 use crate::cluster::{ObjectReference, owns};
 use crate::control::Availability;
 use crate::fabric::{ImpairmentId, LinkEnd};
-use crate::node::{ClockModel, KillMode, SimHost};
+use crate::ground::Ground;
+use crate::ground::Process as _;
+use crate::node::{ClockModel, KillMode};
 use crate::record::{FaultFact, ObservationKind};
 use crate::wire::NodeId;
 
@@ -36,7 +38,7 @@ struct Active {
     clock: Option<(NodeId, ClockModel)>,
 }
 
-impl Mesh {
+impl<G: Ground> Mesh<G> {
     /// Has something go wrong from now on, for `lasts` or for good. `name` names its streams of chance: keep it stable.
     ///
     /// # Errors
@@ -48,6 +50,11 @@ impl Mesh {
         fault: &Fault,
         lasts: Option<Duration>,
     ) -> Result<u64, String> {
+        if fault.holds_up() && !self.ground.can_hold_up() {
+            return Err(format!(
+                "`{what}` cannot happen on real sockets: nobody holds up their kernel; run this simulated"
+            ));
+        }
         let (touched, pods) = self.touched(fault)?;
         self.faults.last += 1;
         let number = self.faults.last;
@@ -118,7 +125,7 @@ impl Mesh {
         match &active.fault {
             Fault::Network { between, effect } => {
                 let scope = between.scope(|place| self.ends(place));
-                active.impairment = Some(self.sim.impair(name, scope, *effect));
+                active.impairment = self.ground.impair(name, scope, *effect);
                 if let Some(place) = active.fault.isolated() {
                     self.nodes_of(place).iter().for_each(|node| self.cut_off(node));
                 }
@@ -141,7 +148,7 @@ impl Mesh {
             Fault::ProxyUpgrade { node, drain } => self.upgrade_proxy(node, *drain),
             Fault::Clock { node, change } => {
                 let id = node.as_ref().and_then(|node| self.nodes.get(node)).map_or(self.home, |node| node.id);
-                let before = self.sim.clock(id);
+                let before = self.ground.clock(id);
                 let wrong = ClockModel {
                     offset_ns: before.offset_ns.saturating_add(change.step_ns),
                     drift_ns_per_s: change.drift_ns_per_s,
@@ -149,7 +156,7 @@ impl Mesh {
                     swing_ns: change.swing_ns,
                     swing_period_ns: change.swing_period_ns,
                 };
-                self.sim.set_clock(id, wrong);
+                self.ground.set_clock(id, wrong);
                 active.clock = Some((id, before));
             }
             Fault::Config { node, trouble: ConfigTrouble::Disorder(disorder) } => {
@@ -184,7 +191,7 @@ impl Mesh {
         }
         let Some(active) = self.faults.active.remove(&number) else { return };
         if let Some(id) = active.impairment {
-            self.sim.mend(id);
+            self.ground.mend(id);
         }
         match &active.fault {
             Fault::Network { .. } => {
@@ -202,7 +209,7 @@ impl Mesh {
             Fault::ProxyCrash { node } => self.replace_proxy(node),
             Fault::Clock { .. } => {
                 if let Some((node, before)) = active.clock {
-                    self.sim.set_clock(node, before);
+                    self.ground.set_clock(node, before);
                 }
             }
             Fault::Config { node, trouble: ConfigTrouble::Disorder(_) } => {
@@ -240,7 +247,7 @@ impl Mesh {
             if let (Fault::Network { between, .. }, Some(id)) = (&active.fault, active.impairment) {
                 let by_pods = [&between.from, &between.to].into_iter().any(|side| matches!(side, Some(Place::Pods(_))));
                 if by_pods {
-                    self.sim.rescope(id, between.scope(|place| self.ends(place)));
+                    self.ground.rescope(id, between.scope(|place| self.ends(place)));
                 }
             }
         }
@@ -248,23 +255,23 @@ impl Mesh {
 
     fn set_read_rates(&self, pods: &[Arc<str>], rate: Option<u64>) {
         for runtime in pods.iter().filter_map(|uid| self.pods.get(uid)) {
-            self.sim.slow_reads(&runtime.host, rate);
+            self.ground.slow_reads(&runtime.host, rate);
         }
     }
 
     fn pause(&self, place: &Place, pods: &[Arc<str>], packets: Option<crate::node::WhilePaused>) {
         let apps = || pods.iter().filter_map(|uid| self.pods.get(uid));
         if let Place::Pods(_) = place {
-            apps().for_each(|runtime| self.sim.set_paused(&runtime.host, packets.is_some()));
+            apps().for_each(|runtime| self.ground.set_paused(&runtime.host, packets.is_some()));
             return;
         }
         for name in self.nodes_of(place) {
             let Some(node) = self.nodes.get(&name) else { continue };
-            let mut hosts: Vec<&SimHost> = node.proxy_hosts().collect();
+            let mut hosts: Vec<&G::Host> = node.proxy_hosts().collect();
             hosts.extend(apps().filter(|runtime| runtime.node == name).map(|runtime| &runtime.host));
             match packets {
-                Some(packets) => self.sim.pause(node.id, &hosts, packets),
-                None => self.sim.resume(node.id, &hosts),
+                Some(packets) => self.ground.pause(node.id, &hosts, packets),
+                None => self.ground.resume(node.id, &hosts),
             }
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use proxy_core::Host;
 use proxy_core::grpc::{Endpoint, EndpointTls};
 use proxy_core::identity::{AuthorityError, CertificateAuthority, SignedChain, SigningRequest};
 use proxy_core::state::{ConfigSource, Push, Rejected};
@@ -19,6 +20,7 @@ use super::node::proxy_address;
 use crate::control::wire::{INSTANCE, WireServer};
 use crate::control::{MeshAuthority, NodeAuthority, Subscription, virtual_services};
 use crate::fabric::NamespaceSpec;
+use crate::ground::{Ground, Process};
 use crate::node::{KillMode, SimHost};
 use crate::wire::{NamespaceId, NodeId};
 
@@ -32,21 +34,21 @@ const POD_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(100, 127, 0, 2));
 const PORT: u16 = 15012;
 
 /// The control plane's pod.
-pub(super) struct Istiod {
+pub(super) struct Istiod<H> {
     pub(super) namespace: NamespaceId,
     /// Unless it is stopped.
-    process: Option<SimHost>,
+    process: Option<H>,
     /// What proxies are sent is mostly the same for all of them.
     decoded: Arc<DecodedCache>,
 }
 
 /// Where a proxy's configuration comes from.
-pub(super) enum MeshSource {
-    Modelled(Subscription<SimHost>),
-    Wire(Box<DiscoverySource<SimHost>>),
+pub(super) enum MeshSource<H: Host> {
+    Modelled(Subscription<H>),
+    Wire(Box<DiscoverySource<H>>),
 }
 
-impl ConfigSource for MeshSource {
+impl<H: Host> ConfigSource for MeshSource<H> {
     async fn next(&mut self) -> Option<Push> {
         match self {
             MeshSource::Modelled(source) => source.next().await,
@@ -62,16 +64,19 @@ impl ConfigSource for MeshSource {
     }
 }
 
-/// Who signs a proxy's certificates.
-pub struct MeshCertificates(Way);
+/// What a proxy needs of the control plane.
+type Supply<H> = (MeshSource<H>, MeshCertificates<H>);
 
-enum Way {
-    Modelled(NodeAuthority<SimHost>),
+/// Who signs a proxy's certificates.
+pub struct MeshCertificates<H: Host = SimHost>(Way<H>);
+
+enum Way<H: Host> {
+    Modelled(NodeAuthority<H>),
     /// The authority is asked on the wire; it only counts here, so that a mesh can tell whether requests are under way.
-    Wire(Box<GrpcAuthority<SimHost>>, MeshAuthority<SimHost>),
+    Wire(Box<GrpcAuthority<H>>, MeshAuthority<H>),
 }
 
-impl CertificateAuthority for MeshCertificates {
+impl<H: Host> CertificateAuthority for MeshCertificates<H> {
     async fn sign(&self, request: SigningRequest) -> Result<SignedChain, AuthorityError> {
         match &self.0 {
             Way::Modelled(authority) => authority.sign(request).await,
@@ -83,11 +88,11 @@ impl CertificateAuthority for MeshCertificates {
     }
 }
 
-impl Istiod {
+impl<H: Process> Istiod<H> {
     /// A pod without a process on node `home`.
-    pub(super) fn new(sim: &crate::node::Sim, home: NodeId) -> Self {
+    pub(super) fn new(ground: &impl Ground, home: NodeId) -> Self {
         let name = "pod/istio-system/istiod".to_owned();
-        let namespace = sim.add_namespace(NamespaceSpec { node: home, name, addresses: vec![POD_ADDRESS] });
+        let namespace = ground.add_namespace(NamespaceSpec { node: home, name, addresses: vec![POD_ADDRESS] });
         Istiod { namespace, process: None, decoded: Arc::default() }
     }
 
@@ -96,7 +101,7 @@ impl Istiod {
     }
 }
 
-impl Mesh {
+impl<G: Ground> Mesh<G> {
     /// Starts the control plane's process, if it serves on the wire and does not run. It has to hear from every proxy
     /// anew.
     ///
@@ -104,7 +109,7 @@ impl Mesh {
     /// It cannot listen, or its certificate cannot be made.
     pub fn start_control_plane(&mut self) -> io::Result<()> {
         let Some(istiod) = self.istiod.as_mut().filter(|istiod| !istiod.is_running()) else { return Ok(()) };
-        let host = self.sim.process(istiod.namespace, "istiod");
+        let host = self.ground.process(istiod.namespace, "istiod");
         let at = SocketAddr::new(POD_ADDRESS, PORT);
         WireServer::start(
             host.clone(),
@@ -138,7 +143,7 @@ impl Mesh {
     }
 
     /// Where a node's proxy, which acknowledges under the name `proxy`, gets its configuration and its certificates.
-    pub(super) fn supply(&self, node: &Arc<str>, proxy: &Arc<str>, host: &SimHost) -> (MeshSource, MeshCertificates) {
+    pub(super) fn supply(&self, node: &Arc<str>, proxy: &Arc<str>, host: &G::Host) -> Supply<G::Host> {
         let Some(istiod) = &self.istiod else {
             let source = MeshSource::Modelled(self.control.subscribe(proxy));
             return (source, MeshCertificates(Way::Modelled(self.authority.for_node(node))));
@@ -146,7 +151,7 @@ impl Mesh {
         let tls = EndpointTls {
             name: SERVICE.to_owned(),
             roots: [self.authority.root().to_vec()].into(),
-            options: TlsOptions::default(),
+            options: TlsOptions { crypto: G::CRYPTO, ..TlsOptions::default() },
         };
         let endpoint = Endpoint {
             address: SocketAddr::new(SERVICE_ADDRESS, PORT),
@@ -178,6 +183,6 @@ impl Mesh {
         if self.config.control_plane.delivery == Delivery::Wire {
             table.insert(SocketAddr::new(SERVICE_ADDRESS, PORT), vec![SocketAddr::new(POD_ADDRESS, PORT)]);
         }
-        self.sim.set_virtual_services(table);
+        self.ground.set_virtual_services(table);
     }
 }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::Mesh;
 use super::work::Work;
 use crate::cluster::Cluster;
-use crate::node::SimHost;
+use crate::ground::Ground;
 
 /// From a change of the cluster to the fetches it calls for: node-level address translation has followed by then.
 const DELAY: Duration = Duration::from_millis(100);
@@ -35,9 +35,9 @@ const BYTES_MAX: u64 = 1 << 20;
 type Outcome = (Arc<str>, Option<Arc<str>>);
 
 /// Fetches planned or under way. A first one that fails is tried again at the next change of the cluster.
-pub(super) struct KeyFetches {
+pub(super) struct KeyFetches<H> {
     /// The control plane's own process.
-    host: SimHost,
+    host: H,
     /// Planned, under way, or failed since the cluster last changed.
     tried: BTreeSet<Arc<str>>,
     under_way: usize,
@@ -46,23 +46,23 @@ pub(super) struct KeyFetches {
     done: Arc<Mutex<Vec<Outcome>>>,
 }
 
-impl KeyFetches {
-    pub(super) fn new(host: SimHost) -> Self {
+impl<H> KeyFetches<H> {
+    pub(super) fn new(host: H) -> Self {
         KeyFetches { host, tried: BTreeSet::new(), under_way: 0, again: BTreeMap::new(), done: Arc::default() }
     }
 }
 
-impl KeyFetches {
+impl<H> KeyFetches<H> {
     /// When the next set is due again.
     pub(super) fn refresh_due(&self) -> Option<Instant> {
         self.again.values().min().copied()
     }
 }
 
-impl Mesh {
+impl<G: Ground> Mesh<G> {
     /// Fetches again what is due and still wanted.
     pub(super) fn refresh_keys(&mut self) {
-        let now = self.sim.now();
+        let now = self.ground.now();
         let due: Vec<Arc<str>> =
             self.keys.again.iter().filter(|(_, at)| **at <= now).map(|(from, _)| from.clone()).collect();
         let wanted = wanted(&self.cluster);
@@ -83,7 +83,7 @@ impl Mesh {
         for from in wanted(&self.cluster) {
             if self.cluster.fetched_keys(&from).is_none() && self.keys.tried.insert(from.clone()) {
                 self.keys.under_way += 1;
-                self.agenda.add(self.sim.now() + DELAY, Work::FetchKeys(from));
+                self.agenda.add(self.ground.now() + DELAY, Work::FetchKeys(from));
             }
         }
     }
@@ -96,7 +96,7 @@ impl Mesh {
             let fetched = timeout(&host, LIMIT, fetch(&host, &view.get(), &from)).await.ok().flatten();
             done.lock().push((from, fetched.map(Into::into)));
         });
-        self.agenda.add(self.sim.now() + LOOK_PERIOD, Work::CollectKeys);
+        self.agenda.add(self.ground.now() + LOOK_PERIOD, Work::CollectKeys);
     }
 
     /// Takes what has been fetched.
@@ -105,14 +105,14 @@ impl Mesh {
         self.keys.under_way = self.keys.under_way.saturating_sub(done.len());
         for (from, document) in done {
             if document.is_some() || self.cluster.fetched_keys(&from).is_some() {
-                self.keys.again.insert(from.clone(), self.sim.now() + REFRESH_PERIOD);
+                self.keys.again.insert(from.clone(), self.ground.now() + REFRESH_PERIOD);
             }
             if document.is_some() && self.cluster.set_fetched_keys(&from, document) {
                 self.note_change();
             }
         }
         if self.keys.under_way > 0 {
-            self.agenda.add(self.sim.now() + LOOK_PERIOD, Work::CollectKeys);
+            self.agenda.add(self.ground.now() + LOOK_PERIOD, Work::CollectKeys);
         }
     }
 }
@@ -125,7 +125,7 @@ fn wanted(cluster: &Cluster) -> BTreeSet<Arc<str>> {
 }
 
 /// A key set: at a URI, or where the issuer's own description says it is.
-async fn fetch(host: &SimHost, cluster: &Cluster, from: &str) -> Option<String> {
+async fn fetch(host: &impl Host, cluster: &Cluster, from: &str) -> Option<String> {
     let is_uri = cluster
         .request_authentications()
         .flat_map(|written| &written.spec.jwt_rules)
@@ -140,7 +140,7 @@ async fn fetch(host: &SimHost, cluster: &Cluster, from: &str) -> Option<String> 
 }
 
 /// The body of a 200 response to a plain GET; `https` is not spoken.
-async fn get(host: &SimHost, cluster: &Cluster, uri: &str) -> Option<String> {
+async fn get(host: &impl Host, cluster: &Cluster, uri: &str) -> Option<String> {
     let uri: http::Uri = uri.parse().ok()?;
     if uri.scheme_str() != Some("http") {
         return None;

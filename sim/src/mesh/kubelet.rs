@@ -10,10 +10,11 @@ use super::{AppStart, Mesh};
 use crate::cluster::{Pod, PodEvent, PodEventKind};
 use crate::exec::StallReport;
 use crate::fabric::NamespaceSpec;
+use crate::ground::{Ground, Process};
 use crate::node::KillMode;
 use crate::record::{AppPod, ObservationKind};
 
-impl Mesh {
+impl<G: Ground> Mesh<G> {
     /// Acts on one step of a pod's life.
     pub(super) fn pod_event(&mut self, event: PodEvent) -> Result<(), StallReport> {
         let uid = event.pod.meta.uid.clone();
@@ -35,6 +36,7 @@ impl Mesh {
                 {
                     app.stop(event.pod.times.gone.unwrap_or(Instant::FAR_FUTURE));
                 }
+                self.end_drained_waypoint(&uid);
             }
             PodEventKind::Gone => self.pod_gone(&uid)?,
         }
@@ -48,7 +50,7 @@ impl Mesh {
         let namespace = if pod.spec.host_network {
             node.namespace
         } else {
-            self.sim.add_namespace(NamespaceSpec {
+            self.ground.add_namespace(NamespaceSpec {
                 node: node.id,
                 name: format!("pod/{}", pod.meta.key),
                 addresses: pod.addresses.clone(),
@@ -64,7 +66,7 @@ impl Mesh {
         });
         self.authority.schedule(&node_name, &uid, identity(&pod, self.cluster.config()));
         let runtime = PodRuntime {
-            host: self.sim.process(namespace, "app"),
+            host: self.ground.process(namespace, "app"),
             pod,
             app_pod,
             node: node_name,
@@ -107,7 +109,7 @@ impl Mesh {
         let captured = runtime.membership.is_captured();
         let removal = runtime.removal.unwrap_or(self.config.removal);
         if removal == KillMode::Silent && own_namespace {
-            self.sim.remove_namespace(runtime.namespace);
+            self.ground.remove_namespace(runtime.namespace);
         }
         drop(runtime.app.take());
         runtime.host.kill(removal);
@@ -116,13 +118,13 @@ impl Mesh {
         }
         if removal != KillMode::Silent && own_namespace {
             // Let the proxy's tasks see it, and their last packets leave while there is still a network to leave by.
-            self.sim.run_until(self.sim.now())?;
-            self.sim.remove_namespace(runtime.namespace);
+            self.ground.run_until(self.ground.now())?;
+            self.ground.remove_namespace(runtime.namespace);
         }
-        waypoint_gone(&mut runtime, self.sim.now(), &self.journal);
+        waypoint_gone(&mut runtime, self.ground.now(), &self.journal);
         self.authority.unschedule(&runtime.node, uid);
         if captured {
-            self.journal.record(self.sim.now(), ObservationKind::Enrollment { pod: uid.clone(), enrolled: false });
+            self.journal.record(self.ground.now(), ObservationKind::Enrollment { pod: uid.clone(), enrolled: false });
         }
         Ok(())
     }

@@ -12,6 +12,7 @@
 //! - `istiod`: how configuration and certificates reach the proxies, modelled or over the network.
 //! - `change`: what a person does to the cluster.
 //! - `fault`, `faults`, `restart`: what may go wrong, beginning and ending it, coming back from it.
+//! - `drain`: ending in good order.
 //! - `driver`: [`Mesh`], which moves it all forward.
 
 mod agent;
@@ -19,6 +20,7 @@ mod apps;
 mod change;
 mod config;
 mod convergence;
+mod drain;
 mod driver;
 mod fault;
 mod faults;
@@ -37,7 +39,8 @@ mod work;
 
 pub use apps::{App, AppFactory, AppStart, NoApps};
 pub use config::{AgentConfig, ControlPlaneConfig, Delivery, DnsCapture, MeshConfig, VirtualServiceConfig};
-pub use driver::{ClusterView, Mesh, MeshError};
+pub use drain::Draining;
+pub use driver::{ClusterView, Mesh, MeshError, simulation};
 pub use fault::{AuthorityTrouble, Between, ClockChange, ConfigTrouble, Fault, Place};
 pub use istiod::MeshCertificates;
 pub use node::MeshZtunnel;

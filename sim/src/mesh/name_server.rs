@@ -18,7 +18,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::ClusterView;
 use crate::cluster::dns::Answer;
 use crate::cluster::{Cluster, IpFamily};
-use crate::node::SimHost;
 use crate::record::{Journal, NameAnswer, ObservationKind};
 
 /// Seconds an answer may be kept: what Kubernetes' own server says.
@@ -27,8 +26,8 @@ const TTL: u32 = 30;
 const DATAGRAM_MAX: usize = 2048;
 
 /// The server. Runs as long as its process.
-pub(super) struct NameServer {
-    host: SimHost,
+pub(super) struct NameServer<H> {
+    host: H,
     view: ClusterView,
     journal: Journal,
     rng: Mutex<Rng>,
@@ -42,9 +41,9 @@ struct Clients {
     namespaces: BTreeMap<IpAddr, Arc<str>>,
 }
 
-impl NameServer {
+impl<H: Host> NameServer<H> {
     /// Serves port 53 of each of these addresses, which are the host's own.
-    pub(super) fn start(host: SimHost, addresses: &[IpAddr], view: ClusterView, journal: Journal) {
+    pub(super) fn start(host: H, addresses: &[IpAddr], view: ClusterView, journal: Journal) {
         let rng = Mutex::new(host.rng("name server"));
         let server = Arc::new(NameServer { host, view, journal, rng, clients: Mutex::default() });
         for address in addresses {
@@ -56,7 +55,7 @@ impl NameServer {
         }
     }
 
-    async fn serve_datagrams(self: Arc<Self>, socket: <SimHost as Host>::Udp) {
+    async fn serve_datagrams(self: Arc<Self>, socket: H::Udp) {
         let mut buffer = vec![0; DATAGRAM_MAX];
         while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
             let message = buffer.get(..length).unwrap_or_default();
@@ -67,7 +66,7 @@ impl NameServer {
         }
     }
 
-    async fn serve_streams(self: Arc<Self>, listener: <SimHost as Host>::Listener) {
+    async fn serve_streams(self: Arc<Self>, listener: H::Listener) {
         while let Ok(accepted) = listener.accept().await {
             let server = self.clone();
             self.host.spawn("name server connection", async move {

@@ -7,17 +7,16 @@ use proxy_core::host::Instant;
 use proxy_core::telemetry::{Event, Sink};
 
 use crate::control::{Acknowledged, PushObserver};
-use crate::node::SimHost;
 use crate::record::{Journal, ObservationKind};
 
 /// One node's proxy.
-pub(super) struct ProxySink {
+pub(super) struct ProxySink<H> {
     pub(super) node: Arc<str>,
-    pub(super) host: SimHost,
+    pub(super) host: H,
     pub(super) journal: Journal,
 }
 
-impl Sink for ProxySink {
+impl<H: Host> Sink for ProxySink<H> {
     fn record(&self, event: Event) {
         self.journal.record(self.host.now(), ObservationKind::Proxy { node: self.node.clone(), event });
     }

@@ -8,7 +8,8 @@ use proxy_core::ztunnel::WorkloadInfo;
 use super::apps::App;
 use super::waypoint::MeshWaypoint;
 use crate::cluster::{ClusterConfig, Pod};
-use crate::node::{KillMode, SimHost};
+use crate::ground::Process;
+use crate::node::KillMode;
 use crate::record::AppPod;
 use crate::wire::NamespaceId;
 
@@ -40,14 +41,14 @@ impl Membership {
 }
 
 /// What exists of a pod beyond its object: a network namespace, a process, a place in the mesh or none.
-pub(super) struct PodRuntime {
+pub(super) struct PodRuntime<H: Process> {
     /// As last seen.
     pub(super) pod: Arc<Pod>,
     pub(super) app_pod: Arc<AppPod>,
     pub(super) node: Arc<str>,
     /// Its own namespace, or the node's.
     pub(super) namespace: NamespaceId,
-    pub(super) host: SimHost,
+    pub(super) host: H,
     /// Its containers have been told to start.
     pub(super) started: bool,
     /// They have.
@@ -57,10 +58,10 @@ pub(super) struct PodRuntime {
     pub(super) removal: Option<KillMode>,
     pub(super) membership: Membership,
     /// The proxy it runs instead of an application, if it is a waypoint.
-    pub(super) waypoint: Option<MeshWaypoint>,
+    pub(super) waypoint: Option<MeshWaypoint<H>>,
 }
 
-impl PodRuntime {
+impl<H: Process> PodRuntime<H> {
     /// What the node's proxy is told of it.
     pub(super) fn workload_info(&self) -> WorkloadInfo {
         WorkloadInfo {

@@ -10,6 +10,7 @@ use super::node::DrainingProxy;
 use super::waypoint::waypoint_gone;
 use super::work::Work;
 use crate::cluster::{Kind, ObjectReference};
+use crate::ground::{Ground, Process};
 use crate::node::KillMode;
 use crate::record::ObservationKind;
 
@@ -18,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// From the end of a drain to the end of the process.
 const LAST_WORDS: Duration = Duration::from_millis(10);
 
-impl Mesh {
+impl<G: Ground> Mesh<G> {
     /// Ends a pod's process. The pod is unready until it is restarted.
     pub(super) fn crash_app(&mut self, uid: &Arc<str>, how: KillMode) {
         let Some(runtime) = self.pods.get_mut(uid) else { return };
@@ -33,7 +34,7 @@ impl Mesh {
 
     fn tell_waypoint_gone(&mut self, uid: &Arc<str>) {
         if let Some(runtime) = self.pods.get_mut(uid) {
-            waypoint_gone(runtime, self.sim.now(), &self.journal);
+            waypoint_gone(runtime, self.ground.now(), &self.journal);
         }
     }
 
@@ -43,7 +44,7 @@ impl Mesh {
         if runtime.running {
             return;
         }
-        runtime.host = self.sim.process(runtime.namespace, "app");
+        runtime.host = self.ground.process(runtime.namespace, "app");
         runtime.started = true;
         self.start_app_if_due(uid);
         // A waypoint says itself when it is ready.
@@ -86,7 +87,7 @@ impl Mesh {
         self.end_proxies(node, KillMode::Silent);
         let Some(runtime) = self.nodes.get(node) else { return };
         let mut places = vec![runtime.namespace, runtime.proxies];
-        self.sim.cut_power(runtime.id);
+        self.ground.cut_power(runtime.id);
         for uid in pods {
             let Some(pod) = self.pods.get_mut(uid) else { continue };
             drop(pod.app.take());
@@ -96,7 +97,7 @@ impl Mesh {
             places.push(pod.namespace);
         }
         pods.iter().for_each(|uid| self.tell_waypoint_gone(uid));
-        places.into_iter().for_each(|place| self.sim.wipe(place));
+        places.into_iter().for_each(|place| self.ground.wipe(place));
     }
 
     /// Nobody has heard of a node for long enough.
@@ -111,7 +112,7 @@ impl Mesh {
     /// A node starts again: its proxy, then its pods.
     pub(super) fn boot_node(&mut self, node: &Arc<str>, pods: &[Arc<str>]) {
         let Some(id) = self.nodes.get(node).map(|runtime| runtime.id) else { return };
-        self.sim.resume(id, &[]);
+        self.ground.resume(id, &[]);
         self.replace_proxy(node);
         pods.iter().for_each(|uid| self.restart_app(uid));
     }
@@ -157,7 +158,7 @@ impl Mesh {
     }
 
     /// Starts a proxy for a node and has it serve the node's pods. Returns the one that was there.
-    fn start_another(&mut self, node: &Arc<str>) -> Option<DrainingProxy> {
+    fn start_another(&mut self, node: &Arc<str>) -> Option<DrainingProxy<G::Host>> {
         let runtime = self.nodes.get(node)?;
         let incarnation = runtime.incarnation + 1;
         let proxy: Arc<str> = format!("{node}#{incarnation}").into();

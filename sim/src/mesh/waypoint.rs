@@ -16,11 +16,12 @@ use super::work::Work;
 use super::{App, Mesh};
 use crate::cluster::{ObjectName, Pod, gateway_of};
 use crate::control::NodeAuthority;
+use crate::ground::{Ground, Process};
 use crate::node::SimHost;
 use crate::record::{Journal, ObservationKind};
 
 /// A waypoint's proxy in a simulated mesh.
-pub type MeshWaypoint = Waypoint<SimHost, NodeAuthority<SimHost>>;
+pub type MeshWaypoint<H = SimHost> = Waypoint<H, NodeAuthority<H>>;
 
 /// How often a waypoint that is not ready is asked again.
 const PROBE_PERIOD: Duration = Duration::from_millis(100);
@@ -29,7 +30,7 @@ const PROBE_PERIOD: Duration = Duration::from_millis(100);
 /// later that the pod goes. As long as upstream's drain lets listeners live, but never more than half the time given.
 const LINGER: Duration = Duration::from_secs(5);
 
-impl Mesh {
+impl<G: Ground> Mesh<G> {
     /// Starts the proxy of a waypoint pod. False if the pod is none, or its ports are taken: then it never is ready.
     pub(super) fn start_waypoint(&mut self, uid: &Arc<str>) -> bool {
         let Some(runtime) = self.pods.get_mut(uid) else { return false };
@@ -49,6 +50,8 @@ impl Mesh {
             },
             identity(pod, cluster),
         );
+        config.pool.tls.crypto = G::CRYPTO;
+        config.acceptor.tls.crypto = G::CRYPTO;
         config.network = cluster.network.clone();
         config.resolvers = cluster.dns_addresses().into_iter().map(|address| SocketAddr::new(address, 53)).collect();
         let host = runtime.host.clone();
@@ -61,8 +64,8 @@ impl Mesh {
             runtime.app = Some(Box::new(Stopping { host, waypoint: waypoint.clone() }));
             runtime.waypoint = Some(waypoint);
             // From now on a change has arrived everywhere only once it has arrived here.
-            self.journal.record(self.sim.now(), ObservationKind::ProxyLife { node, proxy: name, running: true });
-            self.agenda.add(self.sim.now() + PROBE_PERIOD, Work::Probe(uid.clone()));
+            self.journal.record(self.ground.now(), ObservationKind::ProxyLife { node, proxy: name, running: true });
+            self.agenda.add(self.ground.now() + PROBE_PERIOD, Work::Probe(uid.clone()));
         }
         true
     }
@@ -78,22 +81,35 @@ impl Mesh {
             return;
         }
         if waypoint.is_ready() {
-            self.cluster.set_ready(&key, true, self.sim.now());
+            self.cluster.set_ready(&key, true, self.ground.now());
             self.note_change();
         } else {
-            self.agenda.add(self.sim.now() + PROBE_PERIOD, Work::Probe(uid.clone()));
+            self.agenda.add(self.ground.now() + PROBE_PERIOD, Work::Probe(uid.clone()));
+        }
+    }
+
+    /// A waypoint pod that is being deleted ends when its proxy has nothing to do any more, not when its time is up. Asked
+    /// again until then.
+    pub(super) fn end_drained_waypoint(&mut self, uid: &Arc<str>) {
+        let Some(waypoint) = self.pods.get(uid).and_then(|runtime| runtime.waypoint.as_ref()) else { return };
+        if waypoint.is_over() {
+            let key = self.pods[uid].pod.meta.key.clone();
+            self.cluster.containers_ended(&key, uid, self.now());
+            self.note_change();
+        } else {
+            self.agenda.add(self.now() + PROBE_PERIOD, Work::Drained(uid.clone()));
         }
     }
 
     /// The proxy of a waypoint pod that runs.
-    pub fn waypoint(&self, pod: &ObjectName) -> Option<&MeshWaypoint> {
+    pub fn waypoint(&self, pod: &ObjectName) -> Option<&MeshWaypoint<G::Host>> {
         let uid = &self.cluster.pod(pod)?.meta.uid;
         self.pods.get(uid)?.waypoint.as_ref()
     }
 }
 
 /// The proxy of a waypoint pod is gone with its process, if it is one: has that told.
-pub(super) fn waypoint_gone(runtime: &mut PodRuntime, now: Instant, journal: &Journal) {
+pub(super) fn waypoint_gone<H: Process>(runtime: &mut PodRuntime<H>, now: Instant, journal: &Journal) {
     if runtime.waypoint.take().is_some() {
         let (node, proxy) = (runtime.node.clone(), instance_name(&runtime.pod));
         journal.record(now, ObservationKind::ProxyLife { node, proxy, running: false });
@@ -106,12 +122,12 @@ pub(super) fn instance_name(pod: &Pod) -> Arc<str> {
 }
 
 /// Drains the proxy when its pod is deleted.
-struct Stopping {
-    host: SimHost,
-    waypoint: MeshWaypoint,
+struct Stopping<H: Host> {
+    host: H,
+    waypoint: MeshWaypoint<H>,
 }
 
-impl App for Stopping {
+impl<H: Host> App for Stopping<H> {
     fn stop(&mut self, kill_at: Instant) {
         let (host, waypoint) = (self.host.clone(), self.waypoint.clone());
         self.host.spawn("drain", async move {

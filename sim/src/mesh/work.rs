@@ -31,6 +31,8 @@ pub(super) enum Work {
     EndFault(u64),
     /// Ask a waypoint whether it is ready.
     Probe(Arc<str>),
+    /// Look whether a waypoint that is being deleted is done.
+    Drained(Arc<str>),
     /// Fetch a key set from here.
     FetchKeys(Arc<str>),
     /// Take the key sets that have been fetched.

@@ -3,6 +3,7 @@
 //! - [`schema`]: the file as written; [`quantity`]: the quantities in it.
 //! - [`token`]: tokens that are made when requests are.
 //! - [`plan`]: the file with every name looked up; resolving does that and says what is wrong.
+//! - [`parity`]: whether a scenario comes to the same simulated and on real sockets.
 //! - [`replay`]: a run in one file, and running it again.
 //! - [`draft`]: a scenario as plain data; [`swarm`]: what a seed of a sweep adds to it, and what came of that; [`sightings`]: states
 //!   a sweep wants to see; [`shrink`]: the smallest scenario that fails the same way.
@@ -13,6 +14,7 @@ mod decision;
 pub mod draft;
 mod expect;
 mod explain;
+pub mod parity;
 mod path;
 pub mod plan;
 pub mod quantity;
@@ -30,7 +32,10 @@ mod workload;
 use std::path::Path;
 
 pub use plan::Plan;
-pub use runner::{Handlers, RunError, RunOptions, run, run_with};
+pub use runner::{
+    Entries, Forward, Handlers, LiveOptions, RunError, RunOptions, Settled, SettledPod, Tell, pod_owner, run, run_live,
+    run_with,
+};
 pub use timeline::Timeline;
 
 /// Whether a file is more likely a scenario than a Kubernetes manifest: for searching folders. A file that cannot be read

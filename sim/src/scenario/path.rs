@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_core::host::Instant;
 use proxy_core::policy::{PolicyKey, Verdict};
@@ -27,12 +28,16 @@ pub(super) struct Paths {
     by_trace: BTreeMap<TraceId, Vec<u64>>,
     /// Tunnels into pods, by what was asked for: a waypoint keeps them for many requests of many traces.
     by_authority: BTreeMap<Arc<str>, Vec<u64>>,
+    /// By the number of a tunnel into a pod: the requests a waypoint sent over it.
+    carried: BTreeMap<u64, Vec<u64>>,
     /// What is over, in order of ending.
     over: VecDeque<(Instant, Over)>,
     /// In order of arrival: retries and mirrored copies of a request have its flow.
     servers: BTreeMap<FlowId, Vec<ServerSide>>,
     ends: BTreeMap<(FlowId, FlowEnd), EndSide>,
     handshakes: u64,
+    /// How much later than an answer reached its client a proxy may tell of it.
+    lag: Duration,
 }
 
 /// Something that is over.
@@ -56,6 +61,8 @@ pub(super) struct HopRecord {
     pub(super) verdict: Option<Verdict>,
     /// Of a waypoint's HTTP request: all it told of it.
     pub(super) request: Option<Arc<RequestInfo>>,
+    /// Of a waypoint's HTTP request: the tunnel its last try went into.
+    tunnel: Option<u64>,
     pub(super) closed: Option<(Instant, Reason, Option<String>)>,
 }
 
@@ -76,6 +83,11 @@ pub(super) struct EndSide {
 }
 
 impl Paths {
+    /// Nothing is known yet. Proxies may tell so much later than an answer reached its client; in a simulation they do not.
+    pub(super) fn lagging(lag: Duration) -> Self {
+        Paths { lag, ..Paths::default() }
+    }
+
     pub(super) fn observe(&mut self, observation: &Observation) {
         match &observation.kind {
             ObservationKind::Proxy { node, event } => self.proxy(node, event),
@@ -105,6 +117,7 @@ impl Paths {
                     connection: Some(connection.clone()),
                     verdict: None,
                     request: None,
+                    tunnel: None,
                     closed: None,
                 };
                 let index = self.add(record);
@@ -133,6 +146,7 @@ impl Paths {
                     connection: None,
                     verdict: None,
                     request: None,
+                    tunnel: None,
                     closed: Some((*at, *reason, Some(error.clone()))),
                 };
                 let number = self.add(record);
@@ -148,8 +162,12 @@ impl Paths {
                     connection: Some(request.connection.clone()),
                     verdict: None,
                     request: Some(request.clone()),
+                    tunnel: self.tunnel_of(request, *at),
                     closed: Some((*at, request.reason, Some(request.details.to_string()))),
                 });
+                if let Some(tunnel) = self.records.get(&number).and_then(|record| record.tunnel) {
+                    self.carried.entry(tunnel).or_default().push(number);
+                }
                 self.over.push_back((*at, Over::Record(number)));
             }
             // Each has two ends: the client's is counted.
@@ -200,10 +218,16 @@ impl Paths {
         // Later hops have the same trace as the first, which has the client's own end.
         let hops = trace.and_then(|trace| self.by_trace.get(&trace)).map(Vec::as_slice).unwrap_or_default();
         let is_wanted = |hop: &u64| self.records.get(hop).is_some_and(|hop| wanted.locals.contains(&hop.source));
-        if is_wanted(&number) || hops.iter().any(is_wanted) {
+        // A waypoint's tunnel has the trace of the request that opened it, whoever's requests it carried since.
+        let carried = self.carried.get(&number).map(Vec::as_slice).unwrap_or_default();
+        if is_wanted(&number) || hops.iter().chain(carried).any(is_wanted) {
             return;
         }
+        self.carried.remove(&number);
         let Some(record) = self.records.remove(&number) else { return };
+        if let Some(tunnel) = record.tunnel {
+            take_out(&mut self.carried, &tunnel, number);
+        }
         if let Some(connection) = &record.connection
             && record.request.is_none()
         {
@@ -221,8 +245,9 @@ impl Paths {
     /// The proxies a client's connection passed, client to server; `local` is the client's end, used between these times.
     pub(super) fn of(&self, local: SocketAddr, from: Instant, to: Instant) -> Vec<&HopRecord> {
         // Addresses come back: of several connections from this one, the last that was opened in time is meant.
-        let in_time =
-            |number: &&u64| self.records.get(*number).is_some_and(|record| (from..=to).contains(&record.opened));
+        let in_time = |number: &&u64| {
+            self.records.get(*number).is_some_and(|record| (from..=to + self.lag).contains(&record.opened))
+        };
         let Some(&first) = self.by_source.get(&local).and_then(|all| all.iter().rev().find(in_time)) else {
             return Vec::new();
         };
@@ -256,21 +281,27 @@ impl Paths {
 
     /// The tunnel a waypoint's last try went into.
     fn beyond(&self, hop: &HopRecord) -> Option<&HopRecord> {
-        let request = hop.request.as_ref()?;
+        self.records.get(&hop.tunnel?)
+    }
+
+    /// The same, for a request that ended then.
+    fn tunnel_of(&self, request: &RequestInfo, ended: Instant) -> Option<u64> {
         let attempt = request.attempts.last()?;
         let authority: Arc<str> = attempt.address?.to_string().into();
-        let (began, ended) = (request.started + attempt.after, hop.closed.as_ref()?.0);
+        let began = request.started + attempt.after;
         let waypoint = request.connection.local_workload.as_ref()?;
-        let tunnels = self.by_authority.get(&authority)?.iter().rev().filter_map(|number| self.records.get(number));
-        let open = |tunnel: &&HopRecord| {
+        let tunnels = self.by_authority.get(&authority)?.iter().rev();
+        let tunnels = tunnels.filter_map(|number| Some((*number, self.records.get(number)?)));
+        let open = |(_, tunnel): &(u64, &HopRecord)| {
             // Clients that go around the waypoint ask for the same address.
             waypoint.addresses.contains(&tunnel.source.ip())
-                && tunnel.opened <= ended
-                && tunnel.closed.as_ref().is_none_or(|(closed, ..)| *closed >= began)
+                && tunnel.opened <= ended + self.lag
+                && tunnel.closed.as_ref().is_none_or(|(closed, ..)| *closed + self.lag >= began)
         };
-        let open: Vec<&HopRecord> = tunnels.filter(open).collect();
+        let open: Vec<(u64, &HopRecord)> = tunnels.filter(open).collect();
         // The request that opens a tunnel gives it its trace.
-        open.iter().find(|tunnel| tunnel.trace == Some(request.trace)).or(open.first()).copied()
+        let own = open.iter().find(|(_, tunnel)| tunnel.trace == Some(request.trace));
+        own.or(open.first()).map(|(number, _)| *number)
     }
 
     /// Tunnels opened so far.

@@ -17,3 +17,9 @@ pub(super) fn first_pod(cluster: &Cluster, object: &ObjectReference) -> Option<O
     };
     healthy_pods(cluster, object).into_iter().next().or_else(running)
 }
+
+/// The pod that has this address.
+pub(super) fn is_at(cluster: &Cluster, address: std::net::IpAddr) -> Option<ObjectName> {
+    let mut pods = cluster.pods().filter(|pod| !pod.spec.host_network && pod.addresses.contains(&address));
+    pods.next().map(|pod| pod.meta.key.clone())
+}

@@ -186,11 +186,11 @@ fn addresses_and_ports_are_checked() {
     ");
     insta::assert_snapshot!(errors(&service("10.96.1.2", "fd00::1")), @r"
     bad.yaml:7:14: the cluster has no addresses of this family
-      hint: make the cluster dual-stack
+      hint: make the cluster dual-stack: `ip_families: [ipv4, ipv6]` under `cluster`
     ");
     insta::assert_snapshot!(errors(&service("clusterIP: 10.96.1.2", "ipFamilyPolicy: RequireDualStack")), @r"
     bad.yaml:7:19: the cluster is not dual-stack, which this Service requires
-      hint: use `PreferDualStack`, or make the cluster dual-stack
+      hint: use `PreferDualStack`, or make the cluster dual-stack: `ip_families: [ipv4, ipv6]` under `cluster`
     ");
     insta::assert_snapshot!(errors("
 apiVersion: discovery.k8s.io/v1

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proxy_core::host::WallTime;
 use proxy_core::route::{
-    ConsistentHash, HashAlgorithm, HashKey, LoadBalancer, OutlierDetection, Subset, TrafficPolicy,
+    ConsistentHash, HashAlgorithm, HashKey, LoadBalancer, OutlierDetection, Subset, TrafficPolicy, Warmup,
 };
 use proxy_core::state::{GatewayAddress, GatewayDestination, NetworkAddress, Resource, Workload};
 use proxy_core::telemetry::access_log::{Format, Level, Lines};
@@ -53,6 +53,39 @@ fn an_endpoint_that_fails_is_left_out_for_a_while_and_comes_back() {
     world.mesh.run(Duration::from_secs(45));
     assert_eq!(ask(40), 3);
     assert_eq!(bad.heads().len(), 6);
+}
+
+#[test]
+fn a_new_endpoint_gets_its_share_by_and_by() {
+    for balancer in [LoadBalancer::LeastRequest, LoadBalancer::RoundRobin] {
+        let mut world = World::new(2);
+        world.servers.iter().for_each(|server| drop(named(&server.host, "old")));
+        world.backend(|settings| {
+            settings.policy.load_balancer = balancer.clone();
+            settings.policy.warmup = Some(Warmup { duration: Duration::from_secs(100), minimum_percent: 10 });
+        });
+        let ask = |world: &World| {
+            let requests = "GET / HTTP/1.1\r\nHost: echo\r\n\r\n".repeat(300);
+            let asked = send(&world.client.host, World::vip(81), requests);
+            world.mesh.run(Duration::from_secs(5));
+            let answers = asked.all();
+            assert_eq!(answers.len(), 300);
+            answers.iter().filter(|answer| answer.text() == "new").count()
+        };
+        assert_eq!(ask(&world), 0);
+        world.mesh.run(Duration::from_secs(200));
+        named(&world.add_server(2).host, "new");
+        world.run_ms(100);
+        // A twentieth at first, a fifth at half time, and a third in the end.
+        let first = ask(&world);
+        world.mesh.run(Duration::from_secs(45));
+        let middle = ask(&world);
+        world.mesh.run(Duration::from_secs(60));
+        let last = ask(&world);
+        assert!((5..=30).contains(&first), "{balancer:?}: {first}");
+        assert!((40..=80).contains(&middle), "{balancer:?}: {middle}");
+        assert!((80..=120).contains(&last), "{balancer:?}: {last}");
+    }
 }
 
 #[test]

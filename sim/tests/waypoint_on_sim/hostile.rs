@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use proxy_core::host::{Dial, Host};
+use tokio::io::AsyncWriteExt;
+
 use crate::http::{get, send, talk};
 use crate::server::{named, ok};
 use crate::world::World;
@@ -126,4 +129,28 @@ fn an_upgrade_that_is_refused_leaves_the_connection_usable() {
     let asked = send(&world.client.host, World::vip(81), unknown);
     world.run_ms(500);
     assert_eq!(asked.one().status, 403);
+}
+
+#[test]
+fn answers_nobody_reads_hold_up_nobody_who_shares_their_endpoint() {
+    let world = World::new(1);
+    crate::server::http(&world.servers[0].host, |head, _, _| {
+        if head.contains("/unread") { ok(&"z".repeat(8 << 20)) } else { ok("read") }
+    });
+    let neighbour = world.pod("neighbour", "10.0.1.77", &[]);
+    let deaf = world.client.host.clone();
+    for _ in 0..12 {
+        let host = deaf.clone();
+        deaf.spawn("deaf client", async move {
+            let mut stream = host.dial(Dial::to(World::vip(81))).await.unwrap();
+            stream.write_all(b"GET /unread HTTP/1.1\r\nHost: echo\r\n\r\n").await.unwrap();
+            std::future::pending::<()>().await;
+        });
+    }
+    world.mesh.run(Duration::from_secs(10));
+    for _ in 0..10 {
+        let asked = get(&neighbour.host, World::vip(81), "/");
+        world.run_ms(500);
+        assert_eq!(asked.one().text(), "read");
+    }
 }

@@ -14,6 +14,8 @@ mod basics;
 #[path = "../ztunnel_on_sim/config.rs"]
 mod config;
 mod egress;
+mod floods;
+mod frames;
 mod hostile;
 mod http;
 mod lifecycle;

@@ -17,18 +17,18 @@ use crate::world::World;
 
 /// An answer, read to its end.
 #[derive(Clone, Debug, Default)]
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: HeaderMap,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     trailers: HeaderMap,
     failed: Option<String>,
 }
 
-type Answers = Arc<Mutex<Vec<Answer>>>;
+pub(crate) type Answers = Arc<Mutex<Vec<Answer>>>;
 
 /// One connection, one stream for each of `bodies`, all at once.
-fn call(host: &SimHost, to: SocketAddr, path: &str, grpc: bool, bodies: Vec<Vec<u8>>) -> Answers {
+pub(crate) fn call(host: &SimHost, to: SocketAddr, path: &str, grpc: bool, bodies: Vec<Vec<u8>>) -> Answers {
     let answers = Answers::default();
     let (shared, dialler, path) = (answers.clone(), host.clone(), path.to_owned());
     host.spawn("h2 client", async move {
@@ -84,7 +84,7 @@ async fn read(response: h2::client::ResponseFuture) -> Answer {
 }
 
 /// Answers with the body it was sent and `grpc-status: 0` in trailers. Counts connections and requests.
-fn echo(host: &SimHost) -> Arc<Mutex<(usize, usize)>> {
+pub(crate) fn echo(host: &SimHost) -> Arc<Mutex<(usize, usize)>> {
     let counts = Arc::new(Mutex::new((0, 0)));
     let listener = host.listen("0.0.0.0:8080".parse().unwrap()).unwrap();
     let (owner, shared) = (host.clone(), counts.clone());

@@ -11,9 +11,9 @@ use proxy_core::route::{
     WeightedBackend,
 };
 use proxy_core::state::Resource;
-use proxy_core::telemetry::Reason;
+use proxy_core::telemetry::{Event, Reason};
 
-use crate::http::{get, send};
+use crate::http::{get, send, talk};
 use crate::server::{http, named, ok};
 use crate::world::{World, service};
 
@@ -79,6 +79,44 @@ fn routes_split_by_path_and_what_matches_none_is_answered_404() {
     let told = world.requests();
     assert_eq!(told.iter().map(|request| request.flags_text()).collect::<Vec<_>>().concat().matches("NR").count(), 1);
     assert!(told.iter().any(|request| request.route.as_ref().is_some_and(|origin| origin.rule == 1)));
+}
+
+#[test]
+fn a_route_that_says_never_is_tried_once() {
+    // Nobody listens: the kind of failure that is tried again wherever nothing is said of it.
+    let world = World::new(1);
+    let tries = |retry: Option<RetryPolicy>| {
+        world.routes(|routes| {
+            let forward = Forward { backends: vec![to("echo", 1)], retry, ..Forward::default() };
+            on_80(routes, vec![route(0, HttpMatch::default(), forward)]);
+        });
+        let asked = get(&world.client.host, World::vip(80), "/");
+        world.mesh.run(Duration::from_secs(5));
+        assert_eq!(asked.one().status, 503);
+        world.requests().last().unwrap().attempts.len()
+    };
+    assert_eq!(tries(Some(RetryPolicy::upstream_default())), 3);
+    assert_eq!(tries(None), 1);
+}
+
+#[test]
+fn opaque_connections_over_which_nothing_passes_are_ended() {
+    let world = World::new(1);
+    crate::server::http(&world.servers[0].host, |_, _, _| ok("here"));
+    world.backend(|settings| settings.policy.pool.tcp_idle_timeout = Some(Duration::from_secs(5)));
+    let kept = talk(&world.client.host, World::vip(90));
+    for _ in 0..4 {
+        kept.write("GET / HTTP/1.1\r\nHost: echo\r\n\r\n");
+        world.run_ms(4000);
+    }
+    assert_eq!(kept.answers.all().len(), 4, "what is used stays");
+    world.run_ms(900);
+    assert!(!kept.answers.is_over());
+    world.run_ms(200);
+    assert!(kept.answers.is_over());
+    let ended =
+        world.mesh.events.all().into_iter().any(|event| matches!(event, Event::Closed { reason: Reason::Idle, .. }));
+    assert!(ended);
 }
 
 #[test]

@@ -172,7 +172,7 @@ pub struct ConnectionPool {
     pub max_connections: Option<u32>,
     /// Default 10 s.
     pub connect_timeout: Duration,
-    /// Idle TCP.
+    /// Opaque connections over which nothing passes for so long are ended. Default 1 h.
     pub tcp_idle_timeout: Option<Duration>,
     /// Requests waiting for a connection.
     pub max_pending_requests: Option<u32>,
@@ -195,7 +195,7 @@ impl Default for ConnectionPool {
         ConnectionPool {
             max_connections: None,
             connect_timeout: Duration::from_secs(10),
-            tcp_idle_timeout: None,
+            tcp_idle_timeout: Some(Duration::from_secs(3600)),
             max_pending_requests: None,
             max_requests: None,
             max_requests_per_connection: 0,

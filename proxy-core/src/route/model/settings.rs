@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Backend, RetryPolicy, TelemetrySettings};
+use super::{Backend, TelemetrySettings};
 use crate::authentication::JwtRule;
 use crate::policy::http::{HttpPolicies, TrustDomains};
 use crate::request::{PathNormalization, TextMatch};
@@ -54,8 +54,6 @@ pub struct WaypointSettings {
     pub forward_client_certificate: bool,
     /// Telemetry whose `targetRefs` name its Gateway or its class, else of its namespace, else of the mesh.
     pub telemetry: TelemetrySettings,
-    /// Holds for requests of a service with a route that says nothing of retries.
-    pub default_retry: Option<RetryPolicy>,
     /// Tunnels to endpoints unused for this long are closed. Default 1 h.
     pub hbone_idle_timeout: Duration,
     /// Bounds on heads and bodies.
@@ -75,7 +73,6 @@ impl WaypointSettings {
             several_providers: false,
             forward_client_certificate: false,
             telemetry: TelemetrySettings::default(),
-            default_retry: None,
             hbone_idle_timeout: Duration::from_secs(3600),
             limits: HeaderLimits::default(),
         }

@@ -3,9 +3,18 @@
 //! Two parsers that disagree about where a message ends are how requests are smuggled. Whatever another parser may read
 //! differently is refused here, before any parser has seen it.
 
-/// Bytes a head may have, and header lines.
-pub(crate) const HEAD_MAX: usize = 60 << 10;
-pub(crate) const HEADERS_MAX: usize = 100;
+use std::time::Duration;
+
+/// Bounds on a head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadLimits {
+    /// Bytes.
+    pub(crate) bytes_max: usize,
+    /// Header lines.
+    pub(crate) lines_max: usize,
+    /// Time from its first byte to its last.
+    pub(crate) time_max: Duration,
+}
 
 /// How a request's body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +40,16 @@ const fn bad(detail: &'static str) -> Violation {
     Violation { status: 400, detail }
 }
 
-/// The head is longer than [`HEAD_MAX`] or has more than [`HEADERS_MAX`] lines.
+/// The head is longer than it may be or has too many lines.
 pub(crate) const TOO_LARGE: Violation = Violation { status: 431, detail: "http1.headers_too_large" };
 /// The head did not arrive in time.
 pub(crate) const TOO_SLOW: Violation = Violation { status: 408, detail: "request_header_timeout" };
 
-/// Judges a whole head, its empty last line included.
+/// Judges a whole head, its empty last line included, which may have so many header lines.
 ///
 /// # Errors
 /// [`Violation`]; the connection cannot be used further, for where the next message begins is not known.
-pub(crate) fn inspect(head: &[u8]) -> Result<Framing, Violation> {
+pub(crate) fn inspect(head: &[u8], lines_max: usize) -> Result<Framing, Violation> {
     if head.contains(&0) {
         return Err(bad("http1.nul_byte"));
     }
@@ -50,7 +59,7 @@ pub(crate) fn inspect(head: &[u8]) -> Result<Framing, Violation> {
     let method = request_line(lines.next().unwrap_or_default())?;
     let mut fields = Fields::default();
     for (count, line) in lines.enumerate() {
-        if count >= HEADERS_MAX {
+        if count >= lines_max {
             return Err(TOO_LARGE);
         }
         fields.read(line)?;
@@ -275,8 +284,10 @@ impl Chunks {
 mod tests {
     use super::*;
 
+    const LINES: usize = 100;
+
     fn judged(head: &str) -> Result<Framing, u16> {
-        inspect(head.as_bytes()).map_err(|violation| violation.status)
+        inspect(head.as_bytes(), LINES).map_err(|violation| violation.status)
     }
 
     #[test]
@@ -331,7 +342,7 @@ mod tests {
         ] {
             assert_eq!(judged(head), Err(status), "{head:?}");
         }
-        let many = "X: a\r\n".repeat(HEADERS_MAX + 1);
+        let many = "X: a\r\n".repeat(LINES + 1);
         assert_eq!(judged(&format!("GET / HTTP/1.1\r\n{many}\r\n")), Err(431));
     }
 

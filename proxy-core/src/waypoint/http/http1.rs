@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::client::conn::http1::SendRequest;
@@ -10,7 +9,7 @@ use tokio::io::{AsyncBufRead, AsyncWrite};
 
 use super::Leave;
 use super::body::{self, Body};
-use super::framing::{HEAD_MAX, HEADERS_MAX, Violation};
+use super::framing::{HeadLimits, Violation};
 use super::http2::Handler;
 use super::io::ForHyper;
 use super::strict::{Strict, Verdicts};
@@ -43,7 +42,7 @@ impl BodyVerdict {
 pub(crate) async fn serve<H: Host, S, F>(
     host: &H,
     stream: S,
-    head_timeout: Duration,
+    limits: HeadLimits,
     drain: &DrainWatcher,
     handler: F,
 ) -> Result<(), hyper::Error>
@@ -51,7 +50,7 @@ where
     S: AsyncBufRead + AsyncWrite + Unpin + Send + 'static,
     F: Handler,
 {
-    let (strict, verdicts) = Strict::new(host.clone(), stream, head_timeout);
+    let (strict, verdicts) = Strict::new(host.clone(), stream, limits);
     let watcher = drain.clone();
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
         let (handler, verdicts, watcher) = (handler.clone(), verdicts.clone(), watcher.clone());
@@ -63,9 +62,9 @@ where
         .keep_alive(true)
         .header_read_timeout(None)
         .auto_date_header(false)
-        .max_headers(HEADERS_MAX + 1)
-        .max_header_size(HEAD_MAX + 1)
-        .max_buf_size(HEAD_MAX + (8 << 10));
+        .max_headers(limits.lines_max + 1)
+        .max_header_size(limits.bytes_max + 1)
+        .max_buf_size(limits.bytes_max + (8 << 10));
     let mut connection = pin!(builder.serve_connection(ForHyper(strict), service).with_upgrades());
     match race(drain.draining(), connection.as_mut()).await {
         First::Right(outcome) => return outcome,
@@ -106,6 +105,10 @@ async fn answer<F: Handler>(
     response
 }
 
+/// Bytes and header lines the head of an endpoint's answer may have.
+const ANSWER_HEAD_MAX: usize = 60 << 10;
+const ANSWER_LINES_MAX: usize = 100;
+
 /// An HTTP/1.1 connection to an upstream: one request at a time.
 pub(crate) struct Client {
     send: SendRequest<Body>,
@@ -125,7 +128,8 @@ impl Client {
         S: AsyncBufRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut builder = hyper::client::conn::http1::Builder::new();
-        builder.max_headers(HEADERS_MAX).max_header_size(HEAD_MAX).max_buf_size(HEAD_MAX + (8 << 10));
+        builder.max_headers(ANSWER_LINES_MAX).max_header_size(ANSWER_HEAD_MAX);
+        builder.max_buf_size(ANSWER_HEAD_MAX + (8 << 10));
         let (send, connection) = builder.handshake(ForHyper(stream)).await?;
         host.spawn("upstream http/1.1", async move {
             if let Err(error) = connection.with_upgrades().await {

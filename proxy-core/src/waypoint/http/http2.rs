@@ -1,8 +1,9 @@
 //! HTTP/2 without TLS, both sides, over any byte stream.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -16,6 +17,10 @@ use tokio::sync::Notify;
 
 use super::Leave;
 use super::body::{self, Body, BodyError};
+use super::framing::Violation;
+use super::http1::Refused;
+use super::outgoing::Outgoing;
+use super::timed::Holding;
 use crate::hbone::Http2Settings;
 use crate::host::Host;
 use crate::net::drain::DrainWatcher;
@@ -36,11 +41,19 @@ fn strip_connection_headers(headers: &mut HeaderMap) {
     headers.remove("proxy-connection");
 }
 
+/// A connection on which we reset this many streams takes no new ones: the library remembers each until the connection
+/// ends.
+const RESETS_MAX: usize = 2_000;
+
+/// The library's own refusal.
+const HEADERS_TOO_LARGE: Violation = Violation { status: 431, detail: "http2.headers_too_large" };
+
 /// Serves a connection to its end. On drain, and after an answer marked [`Leave`], the client
-/// is told, and what is under way goes on.
+/// is told, and what is under way goes on. A request whose headers are too large is answered at once, and `handler` is told
+/// of it by a stand-in marked [`Refused`], whose answer nobody reads.
 ///
 /// # Errors
-/// In words, when the client broke the rules or the connection broke.
+/// When the client broke the rules or the connection broke.
 pub(crate) async fn serve<H: Host, S, F>(
     host: &H,
     stream: S,
@@ -52,38 +65,65 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Handler,
 {
+    let (stream, seen) = Outgoing::new(stream);
     let mut connection = settings.server().handshake::<_, Bytes>(stream).await?;
-    let leave = Arc::new(Notify::new());
-    let mut ending = pin!(race(drain.draining(), leave.notified()));
+    let leave = Arc::new(AtomicBool::new(false));
+    let mut draining = pin!(drain.draining());
     let mut announced = false;
     loop {
+        for _ in seen.refused() {
+            let handler = handler.clone();
+            host.spawn("http refusal", async move { refused(handler).await });
+        }
+        let leaving = leave.load(Ordering::Relaxed) || seen.resets() >= RESETS_MAX;
+        if leaving && !announced {
+            announced = true;
+            connection.graceful_shutdown();
+        }
         let next = if announced {
-            match race(drain.cut(), connection.accept()).await {
+            match race(drain.cut(), race(seen.news(), connection.accept())).await {
                 First::Left(_) => return Ok(()),
-                First::Right(next) => next,
+                First::Right(First::Left(())) => continue,
+                First::Right(First::Right(next)) => next,
             }
         } else {
-            match race(ending.as_mut(), connection.accept()).await {
+            match race(draining.as_mut(), race(seen.news(), connection.accept())).await {
                 First::Left(_) => {
-                    announced = true;
-                    connection.graceful_shutdown();
+                    leave.store(true, Ordering::Relaxed);
                     continue;
                 }
-                First::Right(next) => next,
+                First::Right(First::Left(())) => continue,
+                First::Right(First::Right(next)) => next,
             }
         };
         let Some(incoming) = next else { return Ok(()) };
         let (request, respond) = incoming?;
-        let (handler, leave) = (handler.clone(), leave.clone());
-        host.spawn("http request", async move { answer(request, respond, handler, &leave).await });
+        seen.accepted(respond.stream_id().into());
+        let (handler, seen, leave) = (handler.clone(), seen.clone(), leave.clone());
+        host.spawn("http request", async move {
+            let asked_to_leave = || {
+                leave.store(true, Ordering::Relaxed);
+                seen.tell();
+            };
+            answer(request, respond, handler, asked_to_leave).await;
+        });
     }
+}
+
+/// Has it told that a request was refused for its size.
+async fn refused<F: Handler>(handler: F) {
+    let mut stand_in = Request::new(body::empty());
+    *stand_in.version_mut() = http::Version::HTTP_2;
+    stand_in.extensions_mut().insert(Refused(HEADERS_TOO_LARGE));
+    let mut answer = pin!(handler.handle(stand_in).await.into_body());
+    while poll_fn(|context| answer.as_mut().poll_frame(context)).await.is_some_and(|frame| frame.is_ok()) {}
 }
 
 async fn answer<F: Handler>(
     request: Request<h2::RecvStream>,
     mut respond: SendResponse<Bytes>,
     handler: F,
-    leave: &Notify,
+    asked_to_leave: impl Fn(),
 ) {
     let answered = {
         let handling = pin!(handler.handle(request.map(body::of_http2)));
@@ -92,14 +132,15 @@ async fn answer<F: Handler>(
     let First::Right(response) = answered else { return };
     let (mut head, body) = response.into_parts();
     if head.extensions.remove::<Leave>().is_some() {
-        leave.notify_one();
+        asked_to_leave();
     }
     strip_connection_headers(&mut head.headers);
     head.version = http::Version::HTTP_2;
     let ended = body.is_end_stream();
     // Fails only when the client has given up.
-    let Ok(stream) = respond.send_response(Response::from_parts(head, ()), ended) else { return };
-    if !ended {
+    if let Ok(stream) = respond.send_response(Response::from_parts(head, ()), ended)
+        && !ended
+    {
         let _ = send(stream, body).await;
     }
 }
@@ -248,7 +289,8 @@ impl Client {
             if inner.is_end_stream() && ended {
                 return inner;
             }
-            Body::new(Guarded { inner, _guard: guard })
+            // The request's body is given up with the answer's.
+            Holding::until_dropped(inner, guard)
         }))
     }
 }
@@ -262,31 +304,5 @@ struct CancelOnDrop(Arc<Notify>);
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.notify_one();
-    }
-}
-
-/// The answer's body; the request's is given up with it.
-struct Guarded {
-    inner: Body,
-    _guard: CancelOnDrop,
-}
-
-impl http_body::Body for Guarded {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.inner.size_hint()
     }
 }

@@ -5,6 +5,7 @@ pub(super) mod framing;
 pub(super) mod http1;
 pub(super) mod http2;
 pub(super) mod io;
+pub(super) mod outgoing;
 pub(super) mod replay;
 pub(super) mod sniff;
 pub(super) mod strict;

@@ -6,13 +6,12 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
-use super::framing::{Chunks, Framing, HEAD_MAX, TOO_LARGE, TOO_SLOW, Violation, check_line_ends, inspect};
+use super::framing::{Chunks, Framing, HeadLimits, TOO_LARGE, TOO_SLOW, Violation, check_line_ends, inspect};
 use crate::host::Host;
 
 /// What is shown in place of a head that was refused, so that the refusal is answered in its turn.
@@ -76,7 +75,7 @@ enum State {
 pub(crate) struct Strict<H, S> {
     host: H,
     inner: S,
-    head_timeout: Duration,
+    limits: HeadLimits,
     state: State,
     /// Received and not yet judged.
     unjudged: BytesMut,
@@ -92,12 +91,12 @@ pub(crate) struct Strict<H, S> {
 impl<H, S: Unpin> Unpin for Strict<H, S> {}
 
 impl<H: Host, S> Strict<H, S> {
-    pub(crate) fn new(host: H, inner: S, head_timeout: Duration) -> (Self, Verdicts) {
+    pub(crate) fn new(host: H, inner: S, limits: HeadLimits) -> (Self, Verdicts) {
         let verdicts = Verdicts::default();
         let strict = Strict {
             host,
             inner,
-            head_timeout,
+            limits,
             state: State::Head,
             unjudged: BytesMut::new(),
             ready: BytesMut::new(),
@@ -131,7 +130,7 @@ impl<H: Host, S> Strict<H, S> {
                 self.refuse(violation);
                 return true;
             }
-            if self.unjudged.len() >= HEAD_MAX {
+            if self.unjudged.len() >= self.limits.bytes_max {
                 self.refuse(TOO_LARGE);
                 return true;
             }
@@ -140,7 +139,8 @@ impl<H: Host, S> Strict<H, S> {
         let length = from + end + 4;
         self.searched = 0;
         self.slow = None;
-        let verdict = if length > HEAD_MAX { Err(TOO_LARGE) } else { inspect(&self.unjudged[..length]) };
+        let HeadLimits { bytes_max, lines_max, .. } = self.limits;
+        let verdict = if length > bytes_max { Err(TOO_LARGE) } else { inspect(&self.unjudged[..length], lines_max) };
         match verdict {
             Ok(framing) => {
                 self.ready.extend_from_slice(&self.unjudged[..length]);
@@ -221,7 +221,7 @@ impl<H: Host, S: AsyncBufRead + Unpin> Strict<H, S> {
                         if received? == 0 {
                             self.state = State::Ended;
                         } else if self.slow.is_none() {
-                            self.slow = Some(Box::pin(self.host.sleep(self.head_timeout)));
+                            self.slow = Some(Box::pin(self.host.sleep(self.limits.time_max)));
                         }
                         continue;
                     }

@@ -12,15 +12,22 @@ use super::body::{Body, BodyError};
 /// What ends a body early.
 pub(crate) type Deadline = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A body that keeps `held` until it has ended or is dropped.
+/// A body that keeps `held` until it is dropped, or until it has ended if that is enough.
 pub(crate) struct Holding<T> {
     inner: Body,
     held: Option<T>,
+    until_end: bool,
 }
 
 impl<T: Send + Unpin + 'static> Holding<T> {
-    pub(crate) fn over(inner: Body, held: T) -> Body {
-        Body::new(Holding { inner, held: Some(held) })
+    /// Lets go of `held` as soon as the body has ended.
+    pub(crate) fn until_end(inner: Body, held: T) -> Body {
+        Body::new(Holding { inner, held: Some(held), until_end: true })
+    }
+
+    /// Lets go of `held` when the body is dropped, and not before.
+    pub(crate) fn until_dropped(inner: Body, held: T) -> Body {
+        Body::new(Holding { inner, held: Some(held), until_end: false })
     }
 }
 
@@ -33,7 +40,7 @@ impl<T: Send + Unpin + 'static> http_body::Body for Holding<T> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(context);
-        if matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.inner.is_end_stream() {
+        if self.until_end && (matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.inner.is_end_stream()) {
             self.held = None;
         }
         polled

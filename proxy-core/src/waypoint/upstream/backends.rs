@@ -10,7 +10,7 @@ use super::pick::{KnownBackend, NoTarget, Pickable, pickable};
 use super::target::Target;
 use crate::host::{Instant, Rng};
 use crate::route::balance::{Balancer, Endpoint, Wish};
-use crate::route::{Backend, Bounded, Circuit, EjectionCause, EndpointResult, Outliers, UnderWay};
+use crate::route::{Backend, Bounded, Circuit, EjectionCause, EndpointResult, LoadBalancer, Outliers, UnderWay};
 use crate::state::{Snapshot, Workload};
 
 /// What is remembered of each backend. Cheap to clone; clones are the same.
@@ -33,6 +33,8 @@ struct State {
     outliers: Outliers,
     circuit: Circuit,
     active: BTreeMap<Arc<str>, u32>,
+    /// Since when each endpoint may be picked. Kept only where new ones are to be warmed up.
+    since: BTreeMap<Arc<str>, Instant>,
     next_sweep: Option<Instant>,
 }
 
@@ -122,7 +124,7 @@ impl Backends {
         };
         let place = {
             let mut state = memory.state.lock();
-            let State { balancer, outliers, active, next_sweep, .. } = &mut *state;
+            let State { balancer, outliers, active, since, next_sweep, .. } = &mut *state;
             let detection = known.policy.outlier_detection.as_ref();
             if let Some(detection) = detection {
                 let mut next = next_sweep.unwrap_or(asking.now + detection.interval);
@@ -136,13 +138,22 @@ impl Backends {
                 *next_sweep = Some(next);
                 outliers.retain(|uid| candidates.iter().any(|one| &*one.workload.uid == uid));
             }
+            let warmup = known.policy.warmup.filter(|_| warms_up(&known.policy.load_balancer));
+            since.retain(|uid, _| warmup.is_some() && candidates.iter().any(|one| one.workload.uid == *uid));
+            let mut share = |uid: &Arc<str>| match warmup {
+                None => 1,
+                Some(warmup) => {
+                    let from = *since.entry(uid.clone()).or_insert(asking.now);
+                    warmup.percent(asking.now.saturating_since(from))
+                }
+            };
             let endpoints: Vec<Endpoint<'_>> = candidates
                 .iter()
                 .map(|one| {
                     let key = &one.workload.uid;
                     Endpoint {
                         key,
-                        weight: one.weight,
+                        weight: one.weight.saturating_mul(share(key)),
                         active: active.get(key).copied().unwrap_or(0),
                         priority: one.priority,
                         ejected: detection.is_some() && outliers.is_ejected(key),
@@ -187,6 +198,11 @@ impl Backends {
         }
         state.outliers.record(detection, uid, result, all, asking.now)
     }
+}
+
+/// Whether new endpoints get less at first: where shares are what a balancer goes by.
+fn warms_up(balancer: &LoadBalancer) -> bool {
+    matches!(balancer, LoadBalancer::LeastRequest | LoadBalancer::RoundRobin)
 }
 
 impl Memory {

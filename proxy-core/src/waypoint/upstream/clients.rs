@@ -19,6 +19,7 @@ use crate::hbone::TraceParent;
 use crate::host::{Host, Instant};
 use crate::identity::CertificateAuthority;
 use crate::waypoint::http::body::{self, Body, BodyError};
+use crate::waypoint::http::timed::Holding;
 use crate::waypoint::http::{http1, http2};
 use crate::waypoint::shared::Shared;
 
@@ -237,7 +238,7 @@ impl<H: Host> Clients<H> {
             if inner.is_end_stream() {
                 return inner;
             }
-            Body::new(Counted { inner, _active: active })
+            Holding::until_dropped(inner, active)
         }))
     }
 
@@ -250,7 +251,7 @@ impl<H: Host> Clients<H> {
         trace: TraceParent,
     ) -> Result<(Multiplexed, Active), UpstreamFailure> {
         let stream = connect(shared, target, &[b"h2"], trace).await?;
-        let client = http2::Client::handshake(&self.inner.host, stream, &shared.config.http2, || {})
+        let client = http2::Client::handshake(&self.inner.host, stream, &shared.config.http2_upstream, || {})
             .await
             .map_err(|error| UpstreamFailure::http2(&error))?;
         let connection = Multiplexed {
@@ -386,31 +387,6 @@ impl Drop for Active {
         if let Some(leave) = self.0.take() {
             leave();
         }
-    }
-}
-
-struct Counted {
-    inner: Body,
-    _active: Active,
-}
-
-impl http_body::Body for Counted {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.inner.size_hint()
     }
 }
 

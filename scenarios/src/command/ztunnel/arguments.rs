@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use proxy_core::telemetry::access_log::Format;
 use sim::scenario::quantity::Time;
+
+use crate::command::process::{ServerAddress, ServerArguments};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,37 +35,12 @@ pub(crate) struct ZtunnelArguments {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) xds_address: Option<ServerAddress>,
 
-    /// Certificate authority [default: the control plane, or one inside this process if there is none]
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) ca_address: Option<ServerAddress>,
-
-    /// Root certificates of control plane and authority: a file, or the PEM itself
-    #[arg(long, value_name = "PEM")]
-    pub(crate) root: Option<String>,
-
-    /// The name their certificates carry [default: the host connected to]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) server_name: Option<String>,
-
-    /// Bearer token shown to them: a file, read anew for each call, or the token itself
-    #[arg(long, value_name = "TOKEN")]
-    pub(crate) token: Option<String>,
-
-    /// Proxies whose authorities are inside their processes trust each other if this is the same
-    #[arg(long, value_name = "PHRASE", default_value = "meshsim")]
-    pub(crate) local_ca: String,
-
-    /// Ask for certificates in our own name instead of saying whom they are for
-    #[arg(long)]
-    pub(crate) no_impersonation: bool,
+    #[command(flatten)]
+    pub(crate) servers: ServerArguments,
 
     /// The node served; workloads of others are not ours
     #[arg(long, value_name = "NAME", default_value = "")]
     pub(crate) node: String,
-
-    /// Cluster id told to control plane and authority
-    #[arg(long, value_name = "ID", default_value = "Kubernetes")]
-    pub(crate) cluster: String,
 
     /// The network this proxy is in
     #[arg(long, value_name = "ID", default_value = "")]
@@ -119,6 +97,15 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Plain => Format::Plain,
+            LogFormat::Json => Format::Json,
+        }
+    }
+}
+
 /// `namespace/name/service-account`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WorkloadName {
@@ -142,42 +129,6 @@ impl FromStr for WorkloadName {
     }
 }
 
-/// Where a server is, and whether it speaks TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ServerAddress {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) tls: bool,
-}
-
-impl ServerAddress {
-    /// `host:port`, v6 addresses in brackets.
-    pub(crate) fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
-    }
-}
-
-impl FromStr for ServerAddress {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (tls, rest) = match text.split_once("://") {
-            Some(("http", rest)) => (false, rest),
-            Some(("https", rest)) => (true, rest),
-            Some((scheme, _)) => return Err(format!("{scheme}:// is not spoken; use https:// or http://")),
-            None => (true, text),
-        };
-        let wrong = || "write it host:port, like istiod.istio-system.svc:15012".to_owned();
-        let (host, port) = rest.trim_end_matches('/').rsplit_once(':').ok_or_else(wrong)?;
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
-        if host.is_empty() { Err(wrong()) } else { Ok(ServerAddress { host: host.to_owned(), port, tls }) }
-    }
-}
-
 /// `from=to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Forward {
@@ -197,18 +148,6 @@ impl FromStr for Forward {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn servers_are_named_with_and_without_a_scheme() {
-        let server = |host: &str, port, tls| Ok(ServerAddress { host: host.to_owned(), port, tls });
-        assert_eq!("istiod.svc:15012".parse(), server("istiod.svc", 15012, true));
-        assert_eq!("http://127.0.0.1:80/".parse(), server("127.0.0.1", 80, false));
-        assert_eq!("https://[::1]:443".parse(), server("::1", 443, true));
-        assert_eq!("[::1]:443".parse::<ServerAddress>().unwrap().authority(), "[::1]:443");
-        for wrong in ["", "istiod", "istiod:0", ":80", "ftp://x:1", "x:99999"] {
-            assert!(wrong.parse::<ServerAddress>().is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn workloads_have_three_parts() {

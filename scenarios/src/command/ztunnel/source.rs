@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use proxy_core::TokioHost;
 use proxy_core::form::LocalConfig;
-use proxy_core::identity::{AuthorityError, CertificateAuthority, LocalAuthority, SignedChain, SigningRequest};
 use proxy_core::state::{ConfigSource, Push, Rejected, SharedUpdate};
-use proxy_core::xds::{DiscoverySource, GrpcAuthority};
+use proxy_core::xds::DiscoverySource;
 use sim::cluster::yaml;
 
 /// A local file, a control plane, or one after the other.
@@ -45,21 +44,6 @@ impl ConfigSource for Source {
     }
 }
 
-/// An authority inside the process, or one behind the network.
-pub(super) enum Authority {
-    Local(LocalAuthority<TokioHost>),
-    Remote(Box<GrpcAuthority<TokioHost>>),
-}
-
-impl CertificateAuthority for Authority {
-    async fn sign(&self, request: SigningRequest) -> Result<SignedChain, AuthorityError> {
-        match self {
-            Authority::Local(authority) => authority.sign(request).await,
-            Authority::Remote(authority) => authority.sign(request).await,
-        }
-    }
-}
-
 /// Reads a local file.
 ///
 /// # Errors
@@ -69,7 +53,7 @@ pub(super) fn read(path: &Path) -> Result<Arc<SharedUpdate>, Vec<String>> {
     let bytes = std::fs::read(path).map_err(|error| vec![format!("{name}: {error}")])?;
     let in_words = |wrong: Vec<sim::cluster::Diagnostic>| wrong.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut config = LocalConfig::default();
-    for document in yaml::parse_bytes(&name, &bytes).map_err(in_words)? {
+    for document in yaml::parse_tagged(&name, &bytes).map_err(in_words)? {
         let read: LocalConfig = yaml::from_node(&document.file, &document.root).map_err(in_words)?;
         config.workloads.extend(read.workloads);
         config.services.extend(read.services);

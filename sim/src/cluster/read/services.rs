@@ -116,7 +116,8 @@ fn families(
         };
         if !cluster_families.contains(&family) {
             place.error(
-                Problem::new(format!("the cluster has no {text} addresses")).hint("make the cluster dual-stack"),
+                Problem::new(format!("the cluster has no {text} addresses"))
+                    .hint("make the cluster dual-stack: `ip_families: [ipv4, ipv6]` under `cluster`"),
             );
             return None;
         }
@@ -126,7 +127,8 @@ fn families(
         for family in addresses.iter().map(|address| IpFamily::of(*address)) {
             if !cluster_families.contains(&family) {
                 let problem = Problem::new("the cluster has no addresses of this family");
-                here.field("clusterIP").error(problem.hint("make the cluster dual-stack"));
+                here.field("clusterIP")
+                    .error(problem.hint("make the cluster dual-stack: `ip_families: [ipv4, ipv6]` under `cluster`"));
                 return None;
             }
             if !families.contains(&family) {
@@ -140,7 +142,9 @@ fn families(
         "PreferDualStack" => true,
         "RequireDualStack" if cluster_families.len() < 2 => {
             let problem = Problem::new("the cluster is not dual-stack, which this Service requires");
-            here.field("ipFamilyPolicy").error(problem.hint("use `PreferDualStack`, or make the cluster dual-stack"));
+            here.field("ipFamilyPolicy").error(problem.hint(
+                "use `PreferDualStack`, or make the cluster dual-stack: `ip_families: [ipv4, ipv6]` under `cluster`",
+            ));
             return None;
         }
         "RequireDualStack" => true,

@@ -1,5 +1,7 @@
 //! VirtualServices as written, checked as upstream's admission checks them.
 
+use proxy_core::grpc::Code;
+
 use super::place::Place;
 use crate::cluster::diagnostic::Problem;
 use crate::cluster::istio::virtual_service::{
@@ -179,26 +181,7 @@ fn fault(place: Place<'_>, rule: &HttpRule) {
 
 /// A gRPC status by name or number.
 pub(crate) fn grpc_status(text: &str) -> Option<u32> {
-    const NAMES: [&str; 17] = [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ];
-    let by_name = NAMES.iter().position(|name| *name == text).and_then(|index| u32::try_from(index).ok());
+    let by_name = Code::NAMES.iter().position(|name| *name == text).and_then(|index| u32::try_from(index).ok());
     by_name.or_else(|| text.parse().ok().filter(|number| *number <= 16))
 }
 

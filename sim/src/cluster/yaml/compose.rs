@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle as Style, ScanError, StrInput, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle as Style, ScanError, Tag};
 
+use super::layout::Layout;
 use super::node::{Document, Entry, Node, Position, ScalarStyle, Value};
 use crate::cluster::diagnostic::{Diagnostic, Problem, Source};
 
@@ -22,19 +23,37 @@ const NODES_MAX: usize = 2_000_000;
 /// read), keys written twice, nesting deeper than 64, documents of more than 2,000,000 nodes once aliases are followed,
 /// files over 64 MiB, tags other than YAML's own.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Vec<Diagnostic>> {
+    read(file, text, Tags::Refused)
+}
+
+/// As [`parse_bytes`], where `!Name value` says what `{Name: value}` says.
+///
+/// # Errors
+/// As [`parse_bytes`], but for such tags.
+pub fn parse_tagged(file: &str, bytes: &[u8]) -> Result<Vec<Document>, Vec<Diagnostic>> {
+    read(file, utf8(file, bytes)?, Tags::Name)
+}
+
+fn read(file: &str, text: &str, tags: Tags) -> Result<Vec<Document>, Vec<Diagnostic>> {
     let file: Arc<str> = file.into();
     if text.len() > BYTES_MAX {
         let problem = Problem::new(format!("the file has {} bytes, more than {BYTES_MAX}", text.len()));
         return Err(vec![problem.hint("split it").at(&Source::new(&file, 0, 0))]);
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut composer = Composer::new(file);
-    let mut parser = Parser::new_from_str(text);
-    let read = composer.read(&mut parser);
-    if let Err(fault) = read {
-        let diagnostic = composer.place(fault, text);
-        composer.diagnostics.push(diagnostic);
-    }
+    let mut layout = Layout::of(text);
+    let composer = loop {
+        let mut composer = Composer::new(file.clone(), tags);
+        match composer.read(&layout) {
+            Ok(()) => {}
+            Err(Fault::Scan(error)) if layout.mend(&error) => continue,
+            Err(fault) => {
+                let diagnostic = composer.place(fault, &layout);
+                composer.diagnostics.push(diagnostic);
+            }
+        }
+        break composer;
+    };
     if composer.diagnostics.is_empty() { Ok(composer.documents) } else { Err(composer.diagnostics) }
 }
 
@@ -43,8 +62,12 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Vec<Diagnostic>> {
 /// # Errors
 /// As [`parse`], and text that is not UTF-8.
 pub fn parse_bytes(file: &str, bytes: &[u8]) -> Result<Vec<Document>, Vec<Diagnostic>> {
+    parse(file, utf8(file, bytes)?)
+}
+
+fn utf8<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Vec<Diagnostic>> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => parse(file, text),
+        Ok(text) => Ok(text),
         Err(error) => {
             let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
             let line = good.matches('\n').count() + 1;
@@ -60,10 +83,6 @@ pub fn parse_bytes(file: &str, bytes: &[u8]) -> Result<Vec<Document>, Vec<Diagno
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-fn position(marker: Marker) -> Position {
-    Position { line: count(marker.line()), column: count(marker.col()).saturating_add(1) }
 }
 
 const TEMPLATE: &str = "this looks like a template: render it first";
@@ -92,8 +111,19 @@ struct Finished {
     merge: bool,
 }
 
+/// What a tag other than YAML's own is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tags {
+    /// A mistake.
+    Refused,
+    /// The one key of a mapping, of which what is tagged is the value: how some write which of several kinds it is.
+    Name,
+}
+
 /// A collection being read.
 struct Open {
+    /// The key it is the value of, if it is tagged.
+    name: Option<Key>,
     position: Position,
     anchor: usize,
     size: usize,
@@ -122,6 +152,7 @@ struct Key {
 
 struct Composer {
     file: Arc<str>,
+    tags: Tags,
     documents: Vec<Document>,
     diagnostics: Vec<Diagnostic>,
     open: Vec<Open>,
@@ -129,35 +160,47 @@ struct Composer {
 }
 
 impl Composer {
-    fn new(file: Arc<str>) -> Self {
-        Composer { file, documents: Vec::new(), diagnostics: Vec::new(), open: Vec::new(), anchors: BTreeMap::new() }
+    fn new(file: Arc<str>, tags: Tags) -> Self {
+        let (documents, diagnostics, open) = (Vec::new(), Vec::new(), Vec::new());
+        Composer { file, tags, documents, diagnostics, open, anchors: BTreeMap::new() }
     }
 
-    fn read<'input>(&mut self, parser: &mut Parser<'input, StrInput<'input>>) -> Result<(), Fault> {
+    /// The name that a tag is, if it is one.
+    fn name(&self, tag: Option<&Tag>, position: Position) -> Option<Key> {
+        let tag = tag.filter(|tag| self.tags == Tags::Name && tag.handle == "!" && !tag.suffix.is_empty())?;
+        Some(Key { text: tag.suffix.as_str().into(), position, merge: false })
+    }
+
+    fn read(&mut self, layout: &Layout<'_>) -> Result<(), Fault> {
+        let mut parser = Parser::new_from_str(&layout.text);
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(Fault::Scan)?;
-            let at = position(span.start);
+            let at = layout.position(span.start);
             match event {
                 Event::DocumentStart(_) => self.anchors.clear(),
                 Event::Scalar(text, style, anchor, tag) => {
                     let plain = style == Style::Plain;
-                    let style = scalar_style(plain, tag.as_deref(), at)?;
-                    let merge = plain && text == "<<";
+                    let name = self.name(tag.as_deref(), at);
+                    let tag = tag.as_deref().filter(|_| name.is_none());
+                    let style = scalar_style(plain, tag, at)?;
+                    let merge = plain && text == "<<" && name.is_none();
                     let node = Node { position: at, value: Value::Scalar(text.as_ref().into(), style) };
-                    self.finish(Finished { node, size: 1, depth: 0, merge }, anchor)?;
+                    self.finish(named(Finished { node, size: 1, depth: 0, merge }, name), anchor)?;
                 }
                 Event::SequenceStart(anchor, tag) => {
-                    collection_tag(tag.as_deref(), at)?;
-                    self.start(at, anchor, Content::Sequence(Vec::new()))?;
+                    let name = self.name(tag.as_deref(), at);
+                    collection_tag(tag.as_deref().filter(|_| name.is_none()), at)?;
+                    self.start(at, anchor, name, Content::Sequence(Vec::new()))?;
                 }
                 Event::MappingStart(anchor, tag) => {
-                    collection_tag(tag.as_deref(), at)?;
-                    self.start(at, anchor, Content::Mapping(Pairs::default()))?;
+                    let name = self.name(tag.as_deref(), at);
+                    collection_tag(tag.as_deref().filter(|_| name.is_none()), at)?;
+                    self.start(at, anchor, name, Content::Mapping(Pairs::default()))?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => {
-                    if let Some(open) = self.open.pop() {
-                        let anchor = open.anchor;
-                        let finished = self.close(open)?;
+                    if let Some(mut open) = self.open.pop() {
+                        let (anchor, name) = (open.anchor, open.name.take());
+                        let finished = named(self.close(open)?, name);
                         self.finish(finished, anchor)?;
                     }
                 }
@@ -174,14 +217,14 @@ impl Composer {
         Ok(())
     }
 
-    fn start(&mut self, at: Position, anchor: usize, content: Content) -> Result<(), Fault> {
+    fn start(&mut self, at: Position, anchor: usize, name: Option<Key>, content: Content) -> Result<(), Fault> {
         if let Some(Open { content: Content::Mapping(Pairs { key: None, .. }), .. }) = self.open.last() {
             return Err(Fault::at(at, key_must_be_text()));
         }
         if self.open.len() >= DEPTH_MAX {
             return Err(Fault::at(at, Problem::new(format!("nested more than {DEPTH_MAX} levels deep"))));
         }
-        self.open.push(Open { position: at, anchor, size: 1, depth: 1, content });
+        self.open.push(Open { name, position: at, anchor, size: 1, depth: 1, content });
         Ok(())
     }
 
@@ -234,13 +277,13 @@ impl Composer {
         Ok(())
     }
 
-    fn place(&self, fault: Fault, text: &str) -> Diagnostic {
-        let line = |at: Position| text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
+    fn place(&self, fault: Fault, layout: &Layout<'_>) -> Diagnostic {
+        let line = |at: Position| layout.text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
         let (at, problem) = match fault {
             Fault::At(at, problem) if line(at).contains("{{") => (at, problem.hint(TEMPLATE)),
             Fault::At(at, problem) => (at, problem),
             Fault::Scan(error) => {
-                let at = position(*error.marker());
+                let at = layout.position(*error.marker());
                 (at, explain(error.info(), line(at)))
             }
         };
@@ -303,6 +346,14 @@ fn key_must_be_text() -> Problem {
 
 fn merge_must_be_mapping() -> Problem {
     Problem::new("the value of the merge key `<<` must be a mapping or a list of mappings").hint("write `<<: *anchor`")
+}
+
+/// What is tagged with a name, as the value of a mapping's one key.
+fn named(finished: Finished, name: Option<Key>) -> Finished {
+    let Some(Key { text, position, .. }) = name else { return finished };
+    let entry = Entry { key: text, key_position: position, node: finished.node };
+    let node = Node { position, value: Value::Mapping([entry].into()) };
+    Finished { node, size: finished.size.saturating_add(1), depth: finished.depth + 1, merge: false }
 }
 
 fn scalar_style(plain: bool, tag: Option<&Tag>, at: Position) -> Result<ScalarStyle, Fault> {

@@ -10,11 +10,12 @@
 mod complaint;
 mod compose;
 mod deserialize;
+mod layout;
 mod node;
 mod scalar;
 mod spanned;
 
-pub use compose::{parse, parse_bytes};
+pub use compose::{parse, parse_bytes, parse_tagged};
 pub use deserialize::from_node;
 pub use node::{Document, Entry, Node, Position, ScalarStyle, Value};
 pub use scalar::{Plain, resolve_plain};

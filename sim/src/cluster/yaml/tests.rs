@@ -47,6 +47,21 @@ enum Mode {
 }
 
 #[test]
+fn the_end_of_a_collection_may_stand_below_its_key() {
+    let documents =
+        parse("f.yaml", "a:\n  b: [\n    \"x\",\n  ]\n  c: {\n    d: e\n}\n  f: |\n    {\n    }\n").unwrap();
+    let indented =
+        parse("f.yaml", "a:\n  b: [\n    \"x\",\n    ]\n  c: {\n    d: e\n      }\n  f: |\n    {\n    }\n").unwrap();
+    assert_eq!(documents[0].root, indented[0].root);
+    let documents = parse("f.yaml", "a: {\n  b: [\n  ], c: 1\n}\n").unwrap();
+    let Value::Mapping(entries) = &documents[0].root.value else { panic!("{documents:?}") };
+    let Value::Mapping(entries) = &entries[0].node.value else { panic!("{entries:?}") };
+    assert_eq!(entries[1].key_position, Position { line: 3, column: 6 });
+    // Where no collection is open a bracket is as wrong as ever, and said to be where it was written.
+    assert!(wrong("a:\n  b: c\n]\n")[0].starts_with("f.yaml:3:1: "), "{:?}", wrong("a:\n  b: c\n]\n"));
+}
+
+#[test]
 fn a_document_is_read_with_its_types() {
     let sample: Sample = read(
         "name: 'x'\ncount: 0x10\non: yes\nratio: 1\nlabels: { a: \"1\", b: yes, 3: c }\nportNames: { 80: http }\n\
@@ -266,4 +281,21 @@ proptest! {
         }
         let _ = parse_bytes("f.yaml", &bytes);
     }
+}
+
+#[test]
+fn where_tags_are_names_they_are_the_key_of_what_they_tag() {
+    let read = |text: &str| parse_tagged("f.yaml", text.as_bytes()).map(|mut all| all.remove(0).root);
+    let same = |tagged: &str, plain: &str| {
+        let shape = |root: Result<Node, _>| {
+            let root: Node = root.expect("it can be read");
+            from_node::<serde_json::Value>(&"f.yaml".into(), &root).expect("any shape")
+        };
+        assert_eq!(shape(read(tagged)), shape(parse("f.yaml", plain).map(|mut all| all.remove(0).root)));
+    };
+    same("- !Exact a\n- !Prefix \"b\"\n- !Presence []\n", "- {Exact: a}\n- {Prefix: 'b'}\n- {Presence: []}\n");
+    same("a: !Address {b: [1]}\n", "a: {Address: {b: [1]}}\n");
+    assert!(read("!!binary a").is_err(), "YAML's own keep their meaning");
+    let deep = format!("{}a", "- !X\n  ".repeat(40));
+    assert!(read(&deep).is_err(), "names count as levels");
 }

@@ -47,7 +47,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A control plane on the wire. Lives in the process of its host: killing that ends every stream.
 ///
-/// Takes nobody's word for who it is: every call carries a bearer token, and the token says which node's proxy calls.
+/// Takes nobody's word for who it is: every call carries a bearer token, and the token says who calls.
 pub struct WireServer<H: Host> {
     host: H,
     control: ControlPlane<H>,
@@ -112,9 +112,10 @@ async fn connection<H: Host>(server: Arc<WireServer<H>>, stream: H::Tcp) {
 }
 
 async fn serve<H: Host>(server: Arc<WireServer<H>>, call: IncomingCall) {
-    let Some(node) = call.bearer().and_then(|token| server.authority.node_of_token(token)) else {
-        let who = "no node's proxy has this token; it goes into the header `authorization: Bearer …`";
-        return call.refuse(&Status::new(Code::Unauthenticated, who));
+    let none = "there is no token; it goes into the header `authorization: Bearer …`";
+    let caller = match call.bearer().ok_or(none).and_then(|token| server.authority.caller(token)) {
+        Ok(caller) => caller,
+        Err(why) => return call.refuse(&Status::new(Code::Unauthenticated, why)),
     };
     match call.path() {
         DELTA_RESOURCES => {
@@ -122,7 +123,7 @@ async fn serve<H: Host>(server: Arc<WireServer<H>>, call: IncomingCall) {
             let status = discovery::serve(&mut call, &server.control, &server.encodings).await;
             call.finish(&status);
         }
-        CREATE_CERTIFICATE => certificates::serve(call, server.authority.clone(), node).await,
+        CREATE_CERTIFICATE => certificates::serve(call, server.authority.clone(), caller).await,
         path => {
             let unknown = Status::new(Code::Unimplemented, format!("there is no method {path} here"));
             call.refuse(&unknown);

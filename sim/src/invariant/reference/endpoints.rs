@@ -38,6 +38,16 @@ pub(in crate::invariant) fn endpoints(cluster: &Cluster, destination: SocketAddr
     found
 }
 
+/// Whether endpoints behind an address are known by name. What a name meant is remembered for as long as DNS said, so that
+/// changes take effect late.
+pub(in crate::invariant) fn are_named(cluster: &Cluster, address: IpAddr) -> bool {
+    cluster.service_entries().any(|entry| {
+        let automatic = entry.automatic_addresses.values().flatten().any(|own| *own == address);
+        (automatic || entry.addresses.iter().any(|block| block.address == address))
+            && entry.endpoints.iter().any(|one| matches!(one.address, ExternalEndpoint::Hostname(_)))
+    })
+}
+
 /// Pods that may serve a port of a service.
 pub(in crate::invariant) fn of_service(cluster: &Cluster, service: &Service, port: u16) -> Vec<Endpoint> {
     let Some(port) =
@@ -84,16 +94,27 @@ fn of_entry(cluster: &Cluster, entry: &ServiceEntry, port: u16) -> Vec<Endpoint>
     let Some(port) = entry.ports.iter().find(|candidate| candidate.number == port) else { return Vec::new() };
     let target = port.target_port.unwrap_or(port.number);
     let mut found = Vec::new();
-    let mut at = |address: IpAddr, port: u16| {
-        found.extend(owners(cluster, address).map(|pod| Endpoint { pod: pod.meta.uid.clone(), port }));
+    let at = |address: IpAddr, port: u16| {
+        owners(cluster, address).map(move |pod| Endpoint { pod: pod.meta.uid.clone(), port })
     };
     let selected = cluster.workload_entries().filter(|workload| {
         workload.meta.namespace() == entry.meta.namespace()
             && entry.workload_selector.as_ref().is_some_and(|wanted| carries(&workload.meta.labels, wanted))
     });
     for written in entry.endpoints.iter().chain(selected.map(|workload| &workload.spec)) {
-        if let ExternalEndpoint::Address(address) = written.address {
-            at(address, written.ports.get(&port.name).copied().unwrap_or(target));
+        let port = written.ports.get(&port.name).copied().unwrap_or(target);
+        match &written.address {
+            ExternalEndpoint::Address(address) => found.extend(at(*address, port)),
+            // Names are resolved outside of pods: no search list, and nothing but what the cluster's DNS says.
+            ExternalEndpoint::Hostname(name) => {
+                let name = format!("{}.", name.trim_end_matches('.'));
+                for address in cluster.resolve(&name, entry.meta.namespace()).addresses() {
+                    found.extend(at(*address, port));
+                    let services = cluster.services().filter(|service| service.cluster_ips().contains(address));
+                    found.extend(services.flat_map(|service| of_service(cluster, service, port)));
+                }
+            }
+            ExternalEndpoint::UnixSocket(_) | ExternalEndpoint::Unspecified => {}
         }
     }
     for pod in cluster.pods().filter(|pod| pod.meta.namespace() == entry.meta.namespace() && pod.is_healthy()) {

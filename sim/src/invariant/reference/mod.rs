@@ -12,7 +12,7 @@ mod request;
 mod route;
 
 pub(super) use binding::{Bound, bound, is_judged_at_a_waypoint};
-pub(super) use endpoints::{Endpoint, endpoints, of_service};
+pub(super) use endpoints::{Endpoint, are_named, endpoints, of_service};
 pub(super) use http_policy::{HttpAttempt, HttpJudgement, judge_http};
 pub(super) use names::meaning;
 pub(super) use policy::{Attempt, Judgement, judge};

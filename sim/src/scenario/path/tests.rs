@@ -145,3 +145,34 @@ fn requests_of_other_times_and_paths_are_others() {
     assert_eq!(path_of(&paths, "/a", 20, 25).len(), 1);
     assert_eq!(path_of(&paths, "/c", 10, 25).len(), 1);
 }
+
+#[test]
+fn what_a_load_leaves_behind_is_forgotten_and_the_last_hop_of_a_step_is_not() {
+    let mut paths = story();
+    let closed = |millis, connection| Event::Closed {
+        at: at(millis),
+        connection,
+        sent: 0,
+        received: 0,
+        duration: Duration::ZERO,
+        reason: Reason::Completed,
+        error: None,
+    };
+    for (millis, connection) in [
+        (30, connection(1, Reporter::Destination, 5, "10.0.0.2:50000", "waypoint")),
+        (31, connection(2, Reporter::Destination, 6, "10.0.0.1:41000", "client")),
+    ] {
+        let kind = ObservationKind::Proxy { node: "node-2".into(), event: closed(millis, connection) };
+        paths.observe(&Observation { at: at(millis), kind });
+    }
+    let wanted = Wanted { locals: [CLIENT.parse().unwrap()].into(), ..Wanted::default() };
+    paths.forget(at(100), &wanted);
+    let path = path_of(&paths, "/a", 10, 15);
+    assert_eq!(path.iter().map(|hop| hop.proxy()).collect::<Vec<_>>(), ["ztunnel", "waypoint", "ztunnel"]);
+    assert_eq!(paths.records.len(), 4, "the tunnel nobody asks for is gone");
+    assert!(!paths.by_connection.contains_key(&("node-2".into(), ConnectionId(2))));
+
+    let mut paths = story();
+    paths.forget(at(100), &Wanted::default());
+    assert_eq!(paths.carried.len(), 0, "with the requests goes what was known of their tunnel");
+}

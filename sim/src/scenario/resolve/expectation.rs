@@ -1,9 +1,10 @@
 //! Expectations, names looked up; and which of them mean something where.
 
+use proxy_core::grpc::Code;
 use proxy_core::telemetry::Reason;
 
 use super::{Resolver, names};
-use crate::app::{GRPC_CODES, grpc_code};
+use crate::app::grpc_code;
 use crate::cluster::ObjectReference;
 use crate::cluster::diagnostic::{Problem, did_you_mean};
 use crate::cluster::yaml::{Position, Spanned};
@@ -241,7 +242,7 @@ impl Resolver {
                 Some(code) => known.push(code),
                 None => {
                     let problem = Problem::new(format!("no gRPC status is called `{text}`"))
-                        .maybe_hint(did_you_mean(&text.to_ascii_uppercase(), GRPC_CODES));
+                        .maybe_hint(did_you_mean(&text.to_ascii_uppercase(), Code::NAMES));
                     self.complain(status.position, problem);
                 }
             }

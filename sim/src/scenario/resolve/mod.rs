@@ -16,6 +16,8 @@ mod names;
 mod request;
 mod steps;
 
+pub(super) use names::{exists, reference};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;

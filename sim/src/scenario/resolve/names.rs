@@ -9,7 +9,7 @@ use crate::cluster::{Cluster, Kind, ObjectReference};
 use crate::scenario::plan::Destination;
 
 /// Reads `kind/name.namespace`; the namespace of namespaced kinds is `default` if none is written.
-pub(super) fn reference(text: &str) -> Result<ObjectReference, Problem> {
+pub(in crate::scenario) fn reference(text: &str) -> Result<ObjectReference, Problem> {
     let shape = "write it like `deploy/name.namespace` or `namespace/name`";
     let (kind, name) = text
         .split_once('/')
@@ -29,7 +29,7 @@ pub(super) fn reference(text: &str) -> Result<ObjectReference, Problem> {
 }
 
 /// Checks that the object exists.
-pub(super) fn exists(cluster: &Cluster, object: &ObjectReference) -> Result<(), Problem> {
+pub(in crate::scenario) fn exists(cluster: &Cluster, object: &ObjectReference) -> Result<(), Problem> {
     if names_of(cluster, object.kind, None)
         .any(|(namespace, name)| namespace == &*object.name.namespace && name == &*object.name.name)
     {

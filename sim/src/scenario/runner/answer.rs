@@ -6,11 +6,12 @@ use super::Runner;
 use super::doing::Requests;
 use super::outcome::Client;
 use crate::app::{EchoAnswer, HttpAnswer, HttpExchange, POD_HEADER, grpc_code_name};
+use crate::ground::Ground;
 use crate::record::{Backend, GrpcResult, ReceivedCopy, RequestResult};
 use crate::scenario::decision::decisions;
 use crate::scenario::path::{Asked, ServerSide};
 
-impl Runner<'_> {
+impl<G: Ground> Runner<'_, G> {
     pub(super) fn request(
         &self,
         client: &str,

@@ -15,8 +15,8 @@ use crate::app::{
     Client, HboneExchange, HboneRequest, HttpConnection, HttpExchange, HttpRequest, Order, Reading, RequestKind,
     StreamHandle, StreamSpec, hbone_request,
 };
+use crate::ground::{Ground, Process};
 use crate::mesh::Mesh;
-use crate::node::SimHost;
 use crate::record::{AppPod, ConditionResult};
 use crate::scenario::path::Wanted;
 use crate::scenario::plan::{ConnectPlan, HbonePlan, RequestPlan, ShownCertificate};
@@ -76,7 +76,7 @@ pub(super) struct Requests {
 }
 
 /// Begins the requests of a step.
-pub(super) fn requests(clients: &Clients, plan: &RequestPlan, now: Instant) -> Doing {
+pub(super) fn requests<H: Process>(clients: &Clients<H>, plan: &RequestPlan, now: Instant) -> Doing {
     let asked = format!("{} {}", plan.method, plan.to.target);
     let (client, target) = match (clients.first(&plan.from), clients.target(&plan.to)) {
         (Some(client), Some(target)) => (client, target),
@@ -130,8 +130,8 @@ pub(super) fn requests(clients: &Clients, plan: &RequestPlan, now: Instant) -> D
 
 /// Requests one after another; several lanes are several at a time.
 #[derive(Clone)]
-struct Lane {
-    client: Client<SimHost>,
+struct Lane<H: Host> {
+    client: Client<H>,
     request: HttpRequest,
     token: Option<TokenPlan>,
     count: u32,
@@ -144,7 +144,7 @@ struct Lane {
     _maker: Arc<()>,
 }
 
-impl Lane {
+impl<H: Host> Lane<H> {
     /// Makes all requests, in so many lanes.
     async fn run(self, lanes: u32) {
         let mut kept = None;
@@ -161,7 +161,7 @@ impl Lane {
         self.follow(kept).await;
     }
 
-    async fn follow(self, mut kept: Option<HttpConnection<SimHost>>) {
+    async fn follow(self, mut kept: Option<HttpConnection<H>>) {
         while self.one(&mut kept).await {}
         if let Some(connection) = kept {
             connection.close();
@@ -169,7 +169,7 @@ impl Lane {
     }
 
     /// Makes the next request; `false` if there is none.
-    async fn one(&self, kept: &mut Option<HttpConnection<SimHost>>) -> bool {
+    async fn one(&self, kept: &mut Option<HttpConnection<H>>) -> bool {
         let number = {
             let mut next = self.next.lock();
             if *next >= self.count {
@@ -195,7 +195,7 @@ impl Lane {
 }
 
 /// Opens the stream of a step.
-pub(super) fn stream(clients: &Clients, plan: &ConnectPlan) -> Doing {
+pub(super) fn stream<H: Process>(clients: &Clients<H>, plan: &ConnectPlan) -> Doing {
     let (client, target) = match (clients.first(&plan.from), clients.target(&plan.to)) {
         (Some(client), Some(target)) => (client, target),
         (client, _) => return impossible(client, &plan.from.name, plan.to.target.to_string()),
@@ -214,7 +214,7 @@ pub(super) fn stream(clients: &Clients, plan: &ConnectPlan) -> Doing {
 }
 
 /// Begins the hostile client of a step.
-pub(super) fn hbone(clients: &Clients, plan: &HbonePlan, mesh: &Mesh) -> Doing {
+pub(super) fn hbone<G: Ground>(clients: &Clients<G::Host>, plan: &HbonePlan, mesh: &Mesh<G>) -> Doing {
     let asked = format!("HBONE {}", plan.method);
     let (client, address) = match (clients.first(&plan.from), clients.address(&plan.to)) {
         (Some(client), Some(address)) => (client, address),
@@ -264,7 +264,7 @@ pub(super) fn hbone(clients: &Clients, plan: &HbonePlan, mesh: &Mesh) -> Doing {
     Doing::Hbone { client: client.pod.to_string(), target, done, limit }
 }
 
-fn impossible(client: Option<Client<SimHost>>, from: &crate::cluster::ObjectName, target: String) -> Doing {
+fn impossible<H: Host>(client: Option<Client<H>>, from: &crate::cluster::ObjectName, target: String) -> Doing {
     match client {
         Some(client) => {
             let error = "the destination has no running pod".to_owned();

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::cluster::ObjectReference;
 use crate::mesh::{App, AppFactory, AppStart};
+use crate::node::SimHost;
 use crate::scenario::workload::owns;
 
 /// Applications of a test's own, in place of the echo servers, for the pods they are attached to.
@@ -61,26 +62,31 @@ use crate::scenario::workload::owns;
 /// let record = run_with(&plan, &RunOptions::default(), handlers).expect("a run");
 /// assert_eq!(record.verdict, Verdict::Passed, "{:?}", record.steps);
 /// ```
-#[derive(Default)]
-pub struct Handlers(Vec<(ObjectReference, Box<dyn AppFactory>)>);
+pub struct Handlers<H = SimHost>(Vec<(ObjectReference, Box<dyn AppFactory<H>>)>);
 
-impl Handlers {
+impl<H> Default for Handlers<H> {
+    fn default() -> Self {
+        Handlers(Vec::new())
+    }
+}
+
+impl<H> Handlers<H> {
     /// The pods of `object`, a pod or an owner of pods, run what `factory` starts: no echo server listens there. What is
     /// attached last wins.
     #[must_use]
-    pub fn attach(mut self, object: ObjectReference, factory: impl AppFactory + 'static) -> Self {
+    pub fn attach(mut self, object: ObjectReference, factory: impl AppFactory<H> + 'static) -> Self {
         self.0.push((object, Box::new(factory)));
         self
     }
 
     /// What runs in this pod, if it is one of ours.
-    pub(super) fn start(&mut self, start: AppStart<'_>) -> Option<Option<Box<dyn App>>> {
+    pub(super) fn start(&mut self, start: AppStart<'_, H>) -> Option<Option<Box<dyn App>>> {
         let (_, factory) = self.0.iter_mut().rev().find(|(object, _)| owns(object, start.pod))?;
         Some(factory.start(start))
     }
 }
 
-impl fmt::Debug for Handlers {
+impl<H> fmt::Debug for Handlers<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(object, _)| object.to_string())).finish()
     }

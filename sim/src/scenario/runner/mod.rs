@@ -3,9 +3,12 @@
 
 mod answer;
 mod doing;
+mod entry;
 mod handlers;
+mod live;
 mod outcome;
 mod oversight;
+mod patience;
 mod tuning;
 mod watch;
 mod whole;
@@ -22,7 +25,9 @@ use parking_lot::Mutex;
 use proxy_core::host::Instant;
 
 use self::doing::Doing;
+pub use self::entry::{Entries, Forward, Tell, pod_owner};
 pub use self::handlers::Handlers;
+pub use self::live::{LiveOptions, Settled, SettledPod, run_live};
 use self::oversight::Oversight;
 use self::tuning::tune;
 use self::world::{Clients, EchoEverywhere, LateView, LoadTraffic, Pods};
@@ -37,9 +42,9 @@ use crate::app::{Load, LoadSpec, Order, Resolver, Schedule, StreamHandle, Tries}
 use crate::cluster::{Diagnostic, Problem};
 use crate::exec::{StallKind, StallReport, TaskOrder};
 use crate::fabric::{Latency, Link, LinkTable, NodeSpec};
+use crate::ground::Ground;
 use crate::invariant::WireWatch;
-use crate::mesh::{Delivery, Mesh, MeshConfig, MeshError};
-use crate::node::SimHost;
+use crate::mesh::{Delivery, Mesh, MeshConfig, MeshError, simulation};
 use crate::pcap::Capture;
 use crate::record::RunRecord;
 
@@ -52,11 +57,10 @@ const QUIET: Duration = Duration::from_secs(2);
 /// How long the paths of connections that are over are kept, if nobody is known to ask for them.
 const REMEMBERED: Duration = Duration::from_secs(5);
 
-/// How much virtual time a run may take beyond what its steps and loads allow themselves: something waits that will never
-/// come.
-const PATIENCE: Duration = Duration::from_secs(3600);
 /// Events of a run at most, if [`RunOptions`] do not say.
 const EVENTS_MAX: u64 = 2_000_000_000;
+/// How much later than an answer reached its client a proxy may tell of it, where several threads carry a mesh.
+const LAG: Duration = Duration::from_millis(500);
 
 /// How a plan is run.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +96,8 @@ pub enum RunError {
     Input(Vec<Diagnostic>),
     /// The mesh could not be made.
     Mesh(MeshError),
+    /// An entry for clients outside cannot be had; in words.
+    Entry(String),
 }
 
 impl fmt::Display for RunError {
@@ -102,6 +108,7 @@ impl fmt::Display for RunError {
                 f.write_str(&lines.join("\n"))
             }
             RunError::Mesh(error) => error.fmt(f),
+            RunError::Entry(words) => f.write_str(words),
         }
     }
 }
@@ -124,20 +131,20 @@ pub fn run(plan: &Plan, options: &RunOptions) -> Result<RunRecord, RunError> {
 /// # Errors
 /// As [`run`].
 pub fn run_with(plan: &Plan, options: &RunOptions, handlers: Handlers) -> Result<RunRecord, RunError> {
-    let mut runner = Runner::new(plan, options, handlers)?;
+    let mut runner = Runner::new(plan, options, handlers, |config| simulation(config))?;
     let stall = runner.play().err();
     Ok(runner.record(stall))
 }
 
-struct Runner<'p> {
+struct Runner<'p, G: Ground> {
     plan: &'p Plan,
     options: &'p RunOptions,
     seed: u64,
-    mesh: Mesh,
-    clients: Clients,
+    mesh: Mesh<G>,
+    clients: Clients<G::Host>,
     paths: Paths,
     steps: Vec<Taken<'p>>,
-    loads: Vec<(&'p PlannedLoad, Arc<Load<SimHost>>)>,
+    loads: Vec<(&'p PlannedLoad, Arc<Load<G::Host>>)>,
     held: BTreeMap<String, StreamHandle>,
     problems: Arc<Mutex<Vec<String>>>,
     notices: Vec<String>,
@@ -149,6 +156,8 @@ struct Runner<'p> {
     closing: Option<Instant>,
     /// What had not followed from the truth in time, in words.
     diverged: Vec<String>,
+    /// Whoever runs it wanted it to end before it was over.
+    interrupted: bool,
 }
 
 /// A step that was taken.
@@ -159,8 +168,13 @@ struct Taken<'p> {
     failure: Option<String>,
 }
 
-impl<'p> Runner<'p> {
-    fn new(plan: &'p Plan, options: &'p RunOptions, handlers: Handlers) -> Result<Self, RunError> {
+impl<'p, G: Ground> Runner<'p, G> {
+    fn new(
+        plan: &'p Plan,
+        options: &'p RunOptions,
+        handlers: Handlers<G::Host>,
+        ground: impl FnOnce(&mut MeshConfig) -> G,
+    ) -> Result<Self, RunError> {
         let seed = options.seed.unwrap_or(plan.seed);
         let mut config =
             MeshConfig { links: link_table(&plan.network), cluster: plan.cluster.clone(), ..MeshConfig::default() };
@@ -184,20 +198,29 @@ impl<'p> Runner<'p> {
             pods: pods.clone(),
             problems: problems.clone(),
         };
-        let (mesh, _) = Mesh::new(config, &[], apps).map_err(|error| match error {
+        let ground = ground(&mut config);
+        let (mesh, _) = Mesh::on(ground, config, &[], apps).map_err(|error| match error {
             MeshError::Manifests(diagnostics) => RunError::Input(diagnostics),
             other => RunError::Mesh(other),
         })?;
         let _ = view.set(mesh.view());
-        mesh.sim().add_tap(Arc::new(WireWatch::new(mesh.journal().clone())));
-        if let Some(log) = &options.log {
-            mesh.sim().add_tap(Arc::new(log.clone()));
+        if let Some(sim) = mesh.ground().simulation() {
+            sim.add_tap(Arc::new(WireWatch::new(mesh.journal().clone())));
+            if let Some(log) = &options.log {
+                sim.add_tap(Arc::new(log.clone()));
+            }
+            options.captures.iter().for_each(|capture| capture.attach(sim, epoch));
         }
-        options.captures.iter().for_each(|capture| capture.attach(mesh.sim(), epoch));
         let dns = plan.cluster.dns_addresses().first().map(|address| SocketAddr::new(*address, 53));
         let domain = &plan.cluster.cluster_domain;
         let resolver = Arc::new(dns.map(|server| Resolver::of_cluster(server, domain)).unwrap_or_default());
         let clients = Clients { pods, view, resolver, journal: mesh.journal().clone() };
+        // Whoever judges has to know what happened in which order to the nanosecond: only a simulation tells.
+        let oversight = mesh
+            .ground()
+            .simulation()
+            .map(|_| Oversight::new(&plan.switched_off, plan.tuning.certificate_lifetime.map(|it| it.0)));
+        let lag = if oversight.is_some() { Duration::ZERO } else { LAG };
         let notices = plan.notices.iter().map(ToString::to_string).collect();
         let mut runner = Runner {
             plan,
@@ -205,17 +228,18 @@ impl<'p> Runner<'p> {
             seed,
             mesh,
             clients,
-            paths: Paths::default(),
+            paths: Paths::lagging(lag),
             steps: Vec::new(),
             loads: Vec::new(),
             held: BTreeMap::new(),
             problems,
             notices,
-            oversight: Some(Oversight::new(&plan.switched_off, plan.tuning.certificate_lifetime.map(|it| it.0))),
+            oversight,
             settled: None,
             forgotten: Instant::START,
             closing: None,
             diverged: Vec::new(),
+            interrupted: false,
         };
         for manifest in &plan.manifests {
             runner.mesh.apply(&manifest.documents, &manifest.options).map_err(RunError::Input)?;
@@ -229,9 +253,9 @@ impl<'p> Runner<'p> {
             return;
         }
         // Whoever keeps the time of a load is nobody's pod.
-        let sim = self.mesh.sim();
-        let node = sim.add_node(NodeSpec { name: "load".to_owned(), ..NodeSpec::default() });
-        let driver = sim.process(sim.node_namespace(node), "load");
+        let ground = self.mesh.ground();
+        let node = ground.add_node(NodeSpec { name: "load".to_owned(), ..NodeSpec::default() });
+        let driver = ground.process(ground.node_namespace(node), "load");
         for load in &self.plan.loads {
             let schedule = Schedule {
                 start: Instant::START + load.during.from,
@@ -263,15 +287,21 @@ impl<'p> Runner<'p> {
                 break;
             }
             self.advance(step.at)?;
+            if self.interrupted {
+                return Ok(());
+            }
             self.take(step);
         }
         let last_load = self.loads.iter().map(|(load, _)| Instant::START + load.during.to).max();
         let patience = self.patience();
-        while self.mesh.now() < limit && !self.is_over(last_load) {
+        while self.mesh.now() < limit && !self.is_over(last_load) && !self.interrupted {
             if self.mesh.now() >= patience {
-                return Err(self.mesh.sim().stalled(StallKind::Late));
+                return Err(self.mesh.ground().stalled(StallKind::Late));
             }
             self.advance((self.mesh.now() + SLICE).min(limit))?;
+        }
+        if self.interrupted {
+            return Ok(());
         }
         if self.options.until.is_some() {
             return self.advance(limit);
@@ -280,6 +310,9 @@ impl<'p> Runner<'p> {
         self.converge()?;
         for taken in &self.steps {
             taken.doing.finish();
+        }
+        if self.oversight.is_none() {
+            return Ok(());
         }
         self.advance(self.mesh.now() + QUIET)
     }
@@ -294,19 +327,6 @@ impl<'p> Runner<'p> {
         }
         self.diverged = self.mesh.divergences();
         Ok(())
-    }
-
-    /// When everything that was set in motion must have come to an end.
-    fn patience(&self) -> Instant {
-        let steps = self.steps.iter().map(|taken| taken.doing.limit().unwrap_or(taken.step.at));
-        let loads = self.loads.iter().map(|(load, _)| {
-            let during = load.during.to.saturating_sub(load.during.from).as_nanos();
-            let requests = during * u128::from(load.rate.count) / load.rate.per.as_nanos().max(1);
-            // In the worst case each takes as long as it may, and its place for the next as well.
-            let turns = u32::try_from(requests / u128::from(load.concurrency.max(1))).unwrap_or(u32::MAX);
-            Instant::START + load.during.to + load.timeout.saturating_mul(turns.saturating_add(1))
-        });
-        steps.chain(loads).max().unwrap_or(Instant::START) + PATIENCE
     }
 
     fn is_over(&self, last_load: Option<Instant>) -> bool {
@@ -341,7 +361,7 @@ impl<'p> Runner<'p> {
             }
             let now = self.mesh.now();
             if let Some(log) = &self.options.log {
-                log.digest(now, self.mesh.sim().digest().to_string());
+                log.digest(now, self.mesh.ground().digest().unwrap_or_default());
             }
             if let Some(reached) = &self.options.reached {
                 reached.store(now.as_nanos(), Ordering::Relaxed);
@@ -351,7 +371,11 @@ impl<'p> Runner<'p> {
                 self.settled = Some(now);
             }
             result?;
-            if now >= to {
+            if self.mesh.ground().is_interrupted() {
+                self.interrupted = true;
+                self.mesh.ground().take_note();
+            }
+            if now >= to || self.interrupted {
                 return Ok(());
             }
         }
@@ -360,7 +384,9 @@ impl<'p> Runner<'p> {
     /// Keeps the paths of steps and of failures; lets go of what a load leaves behind.
     fn forget(&mut self, now: Instant) {
         let elapsed = now.since_start();
-        if self.loads.is_empty() || elapsed < REMEMBERED || self.forgotten + REMEMBERED > now {
+        // A mesh on real sockets may have clients that nobody counts.
+        let bounded = self.loads.is_empty() && self.mesh.ground().simulation().is_some();
+        if bounded || elapsed < REMEMBERED || self.forgotten + REMEMBERED > now {
             return;
         }
         self.forgotten = now;
@@ -432,7 +458,7 @@ impl<'p> Runner<'p> {
     fn each(
         &mut self,
         manifests: &[ParsedManifest],
-        act: impl Fn(&mut Mesh, &ParsedManifest) -> Result<(), Vec<Diagnostic>>,
+        act: impl Fn(&mut Mesh<G>, &ParsedManifest) -> Result<(), Vec<Diagnostic>>,
     ) -> Result<(), String> {
         for manifest in manifests {
             act(&mut self.mesh, manifest).map_err(|wrong| {

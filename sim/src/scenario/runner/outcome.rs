@@ -11,6 +11,7 @@ use super::whole::{topology, unscheduled};
 use super::{Runner, Taken};
 use crate::app::{HboneExchange, StreamHandle, StreamReport};
 use crate::exec::StallReport;
+use crate::ground::Ground;
 use crate::invariant::{InvariantId, Quiescence};
 use crate::record::{Backend, FlowEnd, FlowId, LoadResult, Outcome, RequestResult, RunRecord, StepResult, Verdict};
 use crate::scenario::expect::{self, Facts, Stream};
@@ -36,13 +37,13 @@ pub(super) struct Client<'a> {
     pub(super) error: Option<&'a str>,
 }
 
-impl Runner<'_> {
+impl<G: Ground> Runner<'_, G> {
     pub(super) fn record(mut self, stall: Option<StallReport>) -> RunRecord {
         let now = self.mesh.now();
         let steps: Vec<StepResult> = (0..self.steps.len()).map(|index| self.step_result(index)).collect();
         let load: Vec<LoadResult> =
             self.loads.iter().map(|(plan, load)| self.load_result(plan, &load.tally())).collect();
-        let crashes = self.mesh.sim().crashes();
+        let crashes = self.mesh.ground().crashes();
         let panic = |crash: &crate::exec::Crash| {
             format!("task `{}` of {} panicked at {}: {}", crash.task, crash.process, crash.at, crash.message)
         };
@@ -77,7 +78,7 @@ impl Runner<'_> {
             (false, false) if promised && violations.iter().all(lively) => Verdict::Stalled,
             (false, false) => Verdict::Failed,
         };
-        let mut counters = self.mesh.sim().counters();
+        let mut counters = self.mesh.ground().counters();
         counters.insert("handshakes".to_owned(), self.paths.handshakes());
         RunRecord {
             format: FORMAT,
@@ -86,8 +87,8 @@ impl Runner<'_> {
             description: self.plan.description.clone(),
             file: Some(self.plan.file.to_string()),
             seed: self.seed,
-            tls_provider: TLS_PROVIDER.to_owned(),
-            digest: self.mesh.sim().digest().to_string(),
+            tls_provider: if self.mesh.ground().simulation().is_some() { TLS_PROVIDER } else { "ring" }.to_owned(),
+            digest: self.mesh.ground().digest().unwrap_or_default(),
             virtual_time_ns: now.as_nanos(),
             verdict,
             steps,
@@ -107,7 +108,8 @@ impl Runner<'_> {
         let mut failures: Vec<String> = taken.failure.iter().cloned().collect();
         // Cut short by `until`, it has no outcome yet: there is nothing to judge.
         let held = |name: &str| self.held.get(name).cloned();
-        let unfinished = self.options.until.is_some() && !taken.doing.is_over(self.mesh.now(), held);
+        let unfinished =
+            (self.options.until.is_some() || self.interrupted) && !taken.doing.is_over(self.mesh.now(), held);
         let conditions = match &taken.doing {
             Doing::Inspect { conditions } => conditions.clone(),
             _ => Vec::new(),

@@ -8,6 +8,7 @@ use super::Runner;
 use crate::app::LoadTally;
 use crate::cluster::{Cluster, Node, Pod, Source};
 use crate::exec::TaskOrder;
+use crate::ground::Ground;
 use crate::mesh::Mesh;
 use crate::record::{LoadResult, TopologyNode, TopologyPod};
 use crate::scenario::expect;
@@ -15,9 +16,12 @@ use crate::scenario::explain::{Seen, clock, explain};
 use crate::scenario::plan::PlannedLoad;
 use crate::scenario::quantity::Time;
 
-impl Runner<'_> {
+impl<G: Ground> Runner<'_, G> {
     /// The command that runs exactly this again.
     pub(super) fn replay(&self) -> String {
+        if self.mesh.ground().simulation().is_none() {
+            return format!("meshsim live {}", shell_word(&self.plan.file));
+        }
         let mut command = format!("meshsim run {} --seed {}", shell_word(&self.plan.file), self.seed);
         if self.options.task_order == TaskOrder::Seeded {
             command.push_str(" --task-order seeded");
@@ -105,7 +109,7 @@ fn shell_word(word: &str) -> String {
 }
 
 /// The nodes and pods as they are.
-pub(super) fn topology(mesh: &Mesh) -> Vec<TopologyNode> {
+pub(super) fn topology<G: Ground>(mesh: &Mesh<G>) -> Vec<TopologyNode> {
     let cluster = mesh.cluster();
     let config = cluster.config();
     let pod = |pod: &Pod| {

@@ -10,26 +10,32 @@ use proxy_core::identity::Identity;
 use super::handlers::Handlers;
 use crate::app::{Client, EchoPort, HttpRequest, PortProtocol, RequestKind, Resolver, Target, Traffic, Tries, serve};
 use crate::cluster::{Cluster, ObjectName, ObjectReference, Pod, Protocol, TargetPort};
+use crate::ground::Process;
 use crate::mesh::{App, AppStart, ClusterView};
-use crate::node::SimHost;
 use crate::record::{AppPod, Journal};
 use crate::scenario::plan::{AppRule, Destination, PlannedLoad};
 use crate::scenario::workload::{first_pod, healthy_pods, owns};
 
 /// Every pod that ever started, the running ones and those that are gone.
-#[derive(Clone, Default)]
-pub(super) struct Pods(Arc<Mutex<BTreeMap<ObjectName, Started>>>);
+#[derive(Clone)]
+pub(super) struct Pods<H>(Arc<Mutex<BTreeMap<ObjectName, Started<H>>>>);
 
 /// A pod whose containers started.
 #[derive(Clone)]
-pub(super) struct Started {
+pub(super) struct Started<H> {
     pub(super) pod: Arc<Pod>,
     pub(super) app: Arc<AppPod>,
-    pub(super) host: SimHost,
+    pub(super) host: H,
 }
 
-impl Pods {
-    pub(super) fn get(&self, name: &ObjectName) -> Option<Started> {
+impl<H> Default for Pods<H> {
+    fn default() -> Self {
+        Pods(Arc::default())
+    }
+}
+
+impl<H: Clone> Pods<H> {
+    pub(super) fn get(&self, name: &ObjectName) -> Option<Started<H>> {
         self.0.lock().get(name).cloned()
     }
 
@@ -43,17 +49,17 @@ impl Pods {
 pub(super) type LateView = Arc<OnceLock<ClusterView>>;
 
 /// Starts an echo server on every declared port of every pod, behaving as the scenario says.
-pub(super) struct EchoEverywhere {
-    pub(super) handlers: Handlers,
+pub(super) struct EchoEverywhere<H> {
+    pub(super) handlers: Handlers<H>,
     /// Each with what was tried of it: its pods count together.
     pub(super) rules: Vec<(AppRule, Tries)>,
     pub(super) view: LateView,
-    pub(super) pods: Pods,
+    pub(super) pods: Pods<H>,
     pub(super) problems: Arc<Mutex<Vec<String>>>,
 }
 
-impl crate::mesh::AppFactory for EchoEverywhere {
-    fn start(&mut self, start: AppStart<'_>) -> Option<Box<dyn App>> {
+impl<H: Process> crate::mesh::AppFactory<H> for EchoEverywhere<H> {
+    fn start(&mut self, start: AppStart<'_, H>) -> Option<Box<dyn App>> {
         let started =
             Started { pod: Arc::new(start.pod.clone()), app: start.app_pod.clone(), host: start.host.clone() };
         self.pods.0.lock().insert(start.pod.meta.key.clone(), started);
@@ -99,21 +105,21 @@ fn protocol_by_service(cluster: &Cluster, pod: &Pod, number: u16) -> Option<Port
 
 /// All that is needed to act as a pod's application.
 #[derive(Clone)]
-pub(super) struct Clients {
-    pub(super) pods: Pods,
+pub(super) struct Clients<H> {
+    pub(super) pods: Pods<H>,
     pub(super) view: LateView,
     pub(super) resolver: Arc<Resolver>,
     pub(super) journal: Journal,
 }
 
-impl Clients {
+impl<H: Process> Clients<H> {
     /// The cluster as it is.
     pub(super) fn cluster(&self) -> Option<Arc<Cluster>> {
         self.view.get().map(ClusterView::get)
     }
 
     /// The application of a pod, if the pod runs.
-    pub(super) fn client(&self, name: &ObjectName) -> Option<Client<SimHost>> {
+    pub(super) fn client(&self, name: &ObjectName) -> Option<Client<H>> {
         let started = self.pods.get(name)?;
         let client = Client {
             host: started.host,
@@ -125,7 +131,7 @@ impl Clients {
     }
 
     /// The application that speaks for `object`.
-    pub(super) fn first(&self, object: &ObjectReference) -> Option<Client<SimHost>> {
+    pub(super) fn first(&self, object: &ObjectReference) -> Option<Client<H>> {
         self.client(&first_pod(&*self.cluster()?, object)?)
     }
 
@@ -153,8 +159,8 @@ impl Clients {
 }
 
 /// A load's clients and targets, in turns.
-pub(super) struct LoadTraffic {
-    clients: Clients,
+pub(super) struct LoadTraffic<H> {
+    clients: Clients<H>,
     from: Vec<ObjectReference>,
     to: Vec<Destination>,
     template: HttpRequest,
@@ -169,8 +175,8 @@ struct Known {
     requests: Vec<Option<Arc<HttpRequest>>>,
 }
 
-impl LoadTraffic {
-    pub(super) fn new(clients: Clients, load: &PlannedLoad) -> Self {
+impl<H: Process> LoadTraffic<H> {
+    pub(super) fn new(clients: Clients<H>, load: &PlannedLoad) -> Self {
         let template = HttpRequest {
             target: load.to.first().map_or_else(no_target, |to| to.target.clone()),
             method: load.method.clone(),
@@ -188,8 +194,8 @@ fn no_target() -> Target {
     Target { scheme: crate::app::Scheme::Http, host: "".into(), port: 0, path: "/".into() }
 }
 
-impl Traffic<SimHost> for LoadTraffic {
-    fn request(&self, number: u64) -> Option<(Client<SimHost>, Arc<HttpRequest>)> {
+impl<H: Process> Traffic<H> for LoadTraffic<H> {
+    fn request(&self, number: u64) -> Option<(Client<H>, Arc<HttpRequest>)> {
         let cluster = self.clients.cluster()?;
         let mut known = self.known.lock();
         if !known.cluster.as_ref().is_some_and(|before| Arc::ptr_eq(before, &cluster)) {

@@ -248,7 +248,10 @@ fn connection_pool(settings: &written::ConnectionPoolSettings) -> ConnectionPool
     if let Some(tcp) = &settings.tcp {
         pool.max_connections = tcp.max_connections.filter(|most| *most > 0);
         pool.connect_timeout = tcp.connect_timeout.map_or(pool.connect_timeout, |span| span.0);
-        pool.tcp_idle_timeout = tcp.idle_timeout.map(|span| span.0).filter(|time| !time.is_zero());
+        pool.tcp_idle_timeout = match tcp.idle_timeout {
+            None => pool.tcp_idle_timeout,
+            Some(span) => Some(span.0).filter(|time| !time.is_zero()),
+        };
     }
     if let Some(http) = &settings.http {
         pool.max_pending_requests = http.http1_max_pending_requests.filter(|most| *most > 0);

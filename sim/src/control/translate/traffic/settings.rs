@@ -33,7 +33,6 @@ impl Context<'_> {
         settings.policies = self.waypoint_policies(waypoint);
         settings.authentication = self.waypoint_authentication(waypoint);
         settings.telemetry = self.waypoint_telemetry(waypoint);
-        settings.default_retry = Some(self.default_retry.clone()).filter(|retry| retry.attempts > 0);
         settings.forward_client_certificate =
             waypoint.gateway.meta.annotation("ambient.istio.io/xfcc-include-client-identity") == Some("true");
         let Some(options) = options else { return settings };

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 type Change = dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync;
 
 /// Levels that can be changed while the process runs.
-pub(super) struct Levels {
+pub(crate) struct Levels {
     initial: String,
     current: Mutex<String>,
     change: Box<Change>,
@@ -17,7 +17,7 @@ pub(super) struct Levels {
 
 impl Levels {
     /// Starts logging to stderr, as `RUST_LOG` says, else at `info`.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let initial = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
         let filter = EnvFilter::try_new(&initial).unwrap_or_else(|_| EnvFilter::new("info"));
         let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_filter_reloading();
@@ -35,7 +35,7 @@ impl LogLevels for Levels {
     }
 
     fn set(&self, levels: &str) -> Result<(), String> {
-        let directives: Vec<String> = levels.split(',').map(directive).collect();
+        let directives = levels.split(',').map(directive).collect::<Result<Vec<String>, String>>()?;
         let filter = EnvFilter::try_new(directives.join(",")).map_err(|error| format!("`{levels}`: {error}"))?;
         (self.change)(filter)?;
         *self.current.lock() = directives.join(",");
@@ -48,13 +48,21 @@ impl LogLevels for Levels {
     }
 }
 
-/// `scope:level` as `scope=level`.
-fn directive(text: &str) -> String {
-    match text.rsplit_once(':') {
-        Some((scope, level)) if !scope.ends_with(':') => format!("{scope}={level}"),
-        _ => text.to_owned(),
+/// `level`, `scope:level` or `scope=level` as the filter writes it.
+fn directive(text: &str) -> Result<String, String> {
+    let colon = text.rsplit_once(':').filter(|(scope, _)| !scope.ends_with(':'));
+    let (scope, level) = match text.rsplit_once('=').or(colon) {
+        Some((scope, level)) => (Some(scope), level),
+        None => (None, text),
+    };
+    // Nothing at all would be taken for `error`.
+    if level.is_empty() || level.parse::<tracing::metadata::LevelFilter>().is_err() {
+        return Err(format!("`{level}` is no level: say {LEVELS}"));
     }
+    Ok(scope.map_or_else(|| level.to_owned(), |scope| format!("{scope}={level}")))
 }
+
+const LEVELS: &str = "error, warn, info, debug, trace or off";
 
 #[cfg(test)]
 mod tests {
@@ -62,9 +70,16 @@ mod tests {
 
     #[test]
     fn scopes_are_written_either_way() {
-        assert_eq!(directive("debug"), "debug");
-        assert_eq!(directive("proxy_core::hbone:debug"), "proxy_core::hbone=debug");
-        assert_eq!(directive("h2=trace"), "h2=trace");
-        assert_eq!(directive("proxy_core::hbone"), "proxy_core::hbone");
+        let written = |text: &str| directive(text).unwrap();
+        assert_eq!(written("debug"), "debug");
+        assert_eq!(written("proxy_core::hbone:debug"), "proxy_core::hbone=debug");
+        assert_eq!(written("h2=trace"), "h2=trace");
+    }
+
+    #[test]
+    fn what_is_no_level_is_refused() {
+        for wrong in ["nonsense", "proxy_core::hbone", "h2=loud", "", ":"] {
+            assert!(directive(wrong).is_err(), "{wrong}");
+        }
     }
 }

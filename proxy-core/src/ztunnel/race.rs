@@ -1,3 +1,0 @@
-//! Whichever comes first: see [`crate::net::race`].
-
-pub(super) use crate::net::race::{First, race};
