@@ -15,6 +15,8 @@ pub(crate) struct Defect {
     pub(crate) sentence: String,
     /// The invariant that must notice, `expectation`, or `nothing` for the switch.
     pub(crate) meant_for: String,
+    /// The scenario that must fail with it on; empty for the switch.
+    pub(crate) shown_by: String,
     /// File, lines as they are, lines as they become.
     hunks: Vec<(String, String, String)>,
 }
@@ -40,6 +42,7 @@ pub(crate) fn read_all(folder: &Path) -> io::Result<Vec<Defect>> {
 fn read(stem: &str, patch: &str) -> Option<Defect> {
     let (number, name) = stem.split_once('-')?;
     let meant_for = patch.lines().find_map(|line| line.strip_prefix("Caught by: "))?.to_owned();
+    let shown_by = patch.lines().find_map(|line| line.strip_prefix("Shown by: ")).unwrap_or_default().to_owned();
     let mut hunks: Vec<(String, String, String)> = Vec::new();
     let mut file = String::new();
     for line in patch.lines() {
@@ -65,6 +68,7 @@ fn read(stem: &str, patch: &str) -> Option<Defect> {
         name: name.to_owned(),
         sentence,
         meant_for,
+        shown_by,
         hunks,
     })
 }
@@ -130,6 +134,8 @@ mod tests {
         for defect in defects.iter().filter(|defect| defect.number > 0) {
             let switch = format!("defect({})", defect.number);
             assert!(files.values().any(|text| text.contains(&switch)), "{} has no switch", defect.name);
+            let shown_by = root.join("scenarios/catalog").join(&defect.shown_by);
+            assert!(shown_by.is_file(), "{} is shown by {}, which is no scenario", defect.name, shown_by.display());
         }
         let hard_coded = files
             .iter()

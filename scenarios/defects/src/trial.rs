@@ -55,16 +55,18 @@ impl Trial {
 
     /// What does not hold although no defect is on: then nothing that follows means anything.
     pub(crate) fn unfounded(&self) -> Option<String> {
-        let by = self.catalogue(0);
+        let by = self.catalogue(0, "");
         (!by.is_empty()).then(|| format!("{by:?}"))
     }
 
-    /// Runs the catalogue and a sweep with a defect on.
-    pub(crate) fn of(&self, defect: u32) -> Caught {
-        Caught { by: self.catalogue(defect), seed: self.sweep(defect) }
+    /// Runs a sweep and the catalogue with a defect on; of the catalogue what lies at a path, all if that is empty.
+    pub(crate) fn of(&self, defect: u32, path: &str) -> Caught {
+        Caught { by: self.catalogue(defect, path), seed: self.sweep(defect) }
     }
 
-    fn catalogue(&self, defect: u32) -> BTreeMap<String, usize> {
+    fn catalogue(&self, defect: u32, path: &str) -> BTreeMap<String, usize> {
+        let wanted = self.copy.join("scenarios/catalog").join(path);
+        let scenarios: Vec<&PathBuf> = self.scenarios.iter().filter(|one| one.starts_with(&wanted)).collect();
         let by: Mutex<BTreeMap<String, usize>> = Mutex::default();
         let next = AtomicUsize::new(0);
         let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -74,7 +76,7 @@ impl Trial {
                 scope.spawn(|| {
                     loop {
                         let index = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(scenario) = self.scenarios.get(index) else { return };
+                        let Some(scenario) = scenarios.get(index) else { return };
                         for who in self.scenario(defect, index, scenario) {
                             if let Ok(mut by) = by.lock() {
                                 *by.entry(who).or_default() += 1;
