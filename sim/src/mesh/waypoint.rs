@@ -52,6 +52,7 @@ impl<G: Ground> Mesh<G> {
         );
         config.pool.tls.crypto = G::CRYPTO;
         config.acceptor.tls.crypto = G::CRYPTO;
+        config.certificates.validity = self.config.ztunnel.certificates.validity;
         config.network = cluster.network.clone();
         config.resolvers = cluster.dns_addresses().into_iter().map(|address| SocketAddr::new(address, 53)).collect();
         let host = runtime.host.clone();

@@ -1,6 +1,6 @@
 //! The diagnostics of a running proxy, and how much of them there is.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use parking_lot::Mutex;
 use proxy_core::admin::LogLevels;
@@ -20,7 +20,11 @@ impl Levels {
     pub(crate) fn start() -> Self {
         let initial = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
         let filter = EnvFilter::try_new(&initial).unwrap_or_else(|_| EnvFilter::new("info"));
-        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_filter_reloading();
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
+            .with_filter_reloading();
         let handle = builder.reload_handle();
         // Fails only if something logs already; then that stays.
         let _ = builder.try_init();
