@@ -57,7 +57,7 @@ pub(crate) struct LiveArguments {
     #[arg(long = "as", value_name = "OBJECT", value_parser = pod_owner)]
     pub(crate) otherwise: Option<ObjectReference>,
 
-    /// Listen here and go there as a pod, e.g. 127.0.0.1:8080=deploy/storefront.shop,http://orders.shop:8080
+    /// Listen here and go there as a pod, e.g. 127.0.0.1:8080=deploy/storefront.shop,tcp://orders.shop:9000
     #[arg(long, value_name = "AT=OBJECT,TO")]
     pub(crate) listen: Vec<Forward>,
 
